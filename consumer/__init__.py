@@ -1,0 +1,1 @@
+"""Reads comments from Kafka, classifies them in batches and publishes each, exactly once, by urgency."""

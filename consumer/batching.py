@@ -1,0 +1,60 @@
+"""Which texts share a micro-batch, and how many comments make a batch."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def micro_batches(token_counts: NDArray[np.intp], token_budget: int) -> list[NDArray[np.intp]]:
+    """Cut texts into groups of similar length whose padded size stays within a budget.
+
+    Sorting by length first is what keeps padding small: every text of a group is padded to its longest.
+
+    Args:
+        token_counts: tokens of each text, [texts].
+        token_budget: rows times longest row that a group may reach, tokens; a longer text goes alone.
+
+    Returns:
+        Indices into `token_counts`, longest texts first; together they name every text once.
+    """
+    longest_first = np.argsort(-token_counts, kind="stable")
+    groups = []
+    start = 0
+    while start < len(longest_first):
+        longest = int(token_counts[longest_first[start]])
+        rows = max(1, token_budget // max(1, longest))
+        groups.append(longest_first[start : start + rows])
+        start += rows
+    return groups
+
+
+class BatchBound:
+    """The largest batch that the device classifies in a given time, from the rate seen as it runs.
+
+    A batch that takes long delays every comment in it and holds a transaction open, so a backlog is worked
+    off in pieces of `max_seconds`.
+    """
+
+    # The newest batch's share in the running rate: enough to follow a change of text length within a few
+    # batches, too little for one odd batch to swing the size.
+    WEIGHT = 0.3
+
+    def __init__(self, *, max_seconds: float, max_comments: int, rate: float) -> None:
+        """Start from a measured rate.
+
+        Args:
+            max_seconds: how long the device may take for one batch, seconds.
+            max_comments: the most comments in a batch however fast the device is.
+            rate: comments per second measured before the first batch.
+        """
+        self._max_seconds = max_seconds
+        self._max_comments = max_comments
+        self._rate = rate
+
+    @property
+    def comments(self) -> int:
+        """How many comments the next batch may hold, at least one."""
+        return max(1, min(self._max_comments, int(self._rate * self._max_seconds)))
+
+    def observe(self, comments: int, seconds: float) -> None:
+        """Take one classified batch into the rate."""
+        self._rate += self.WEIGHT * (comments / seconds - self._rate)

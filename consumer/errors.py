@@ -1,0 +1,79 @@
+"""The consumer's exceptions: one tree, each with the exit code that a process ending by it returns.
+
+UrgencyRouterError          1
+├── SettingsError           2  a setting is wrong, or contradicts the bundle
+├── BundleError             3  the bundle is missing, incomplete, tampered with or of another format
+│   └── GoldenMismatch      3  the bundle's golden comments come out different on this machine
+├── DeviceError             4  the device asked for cannot be used
+├── TopicsMissing           5  topics do not exist and the consumer may not make them
+├── PortTaken               6  /metrics has no port to listen on
+├── BadMessage              -  never ends the process: the message goes to the dead letters
+└── BatchDiscarded          -  never ends the process: what is in flight is thrown away and read again
+    ├── Rebalanced
+    └── TransactionFailed
+"""
+
+from typing import ClassVar
+
+
+class UrgencyRouterError(Exception):
+    """Any failure the consumer explains; its message says what happened, to what, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(UrgencyRouterError):
+    """A setting is wrong: correct it and start again."""
+
+    exit_code = 2
+
+
+class BundleError(UrgencyRouterError):
+    """The bundle cannot be trusted: export it again, or copy it again."""
+
+    exit_code = 3
+
+
+class GoldenMismatch(BundleError):
+    """The device gives other probabilities than the bundle states: do not use this device or this build."""
+
+
+class DeviceError(UrgencyRouterError):
+    """The device asked for is not usable: choose another, or mend its driver."""
+
+    exit_code = 4
+
+
+class TopicsMissing(UrgencyRouterError):
+    """Topics are missing: create them, or pass --create-topics."""
+
+    exit_code = 5
+
+
+class PortTaken(UrgencyRouterError):
+    """Another process listens on the metrics port: stop it, or choose another port."""
+
+    exit_code = 6
+
+
+class BadMessage(UrgencyRouterError):
+    """This message holds no comment: dead-letter it.
+
+    `reason` is one of `messages.REASONS`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class BatchDiscarded(UrgencyRouterError):
+    """Nothing of what is in flight was committed: go back to the committed offsets and read it again."""
+
+
+class Rebalanced(BatchDiscarded):
+    """The group has rebalanced since the batch was read, so its partitions may belong to another member."""
+
+
+class TransactionFailed(BatchDiscarded):
+    """The transaction did not commit, or nobody knows whether it did: rebuild the producer first."""

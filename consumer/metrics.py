@@ -1,0 +1,105 @@
+"""Every metric, once."""
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from consumer.messages import REASONS, Outgoing
+
+# From one comment on an idle GPU to a backlog of hours.
+DELAY_BUCKETS = (
+    *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+)
+STAGE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+
+class Metrics:
+    """What /metrics shows. Messages count once their transaction has committed."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.labelled = self._counter(
+            "messages_labelled", "Comments published with a label.", ("urgency", "label")
+        )
+        self.dead_letters = self._counter("dead_letters", "Messages sent to the dead letters.", ("reason",))
+        self.discarded = self._counter(
+            "messages_discarded",
+            "Messages thrown away in flight and read again, since nothing had committed.",
+        )
+        self.transactions = self._counter(
+            "transactions", "Kafka transactions by how they ended.", ("outcome",)
+        )
+        self.rebalances = self._counter("rebalances", "Rebalances of the consumer group seen.")
+        self.delay = self._histogram(
+            "delay_seconds",
+            "From a message's timestamp to the commit that makes its result visible.",
+            DELAY_BUCKETS,
+        )
+        self.stage = self._histogram(
+            "stage_seconds", "Time a batch spent in each stage.", STAGE_BUCKETS, ("stage",)
+        )
+        self.batch = self._histogram("batch_messages", "Messages in a batch.", BATCH_BUCKETS)
+        self.batch_bound = self._gauge("batch_bound_messages", "The most messages the next batch may hold.")
+        self.lag = self._gauge(
+            "lag_messages", "Messages in an assigned partition not read yet.", ("topic", "partition")
+        )
+        self.partitions = self._gauge("assigned_partitions", "Input partitions assigned to this consumer.")
+        self.ready = self._gauge(
+            "ready", "1 while the model has proved itself and the group is joined, else 0."
+        )
+        self.model = self._gauge(
+            "model_info",
+            "Always 1; the labels say what is running.",
+            ("name", "version", "device", "precision"),
+        )
+        for reason in REASONS:
+            self.dead_letters.labels(reason)
+        for outcome in ("committed", "failed"):
+            self.transactions.labels(outcome)
+
+    def committed(self, timestamps: Iterable[int], outgoing: Sequence[Outgoing], now: int) -> None:
+        """Count what a transaction has published.
+
+        Args:
+            timestamps: of the messages read, milliseconds since 1970, negative where there is none.
+            outgoing: the records published.
+            now: the time of the commit, milliseconds since 1970.
+        """
+        self.transactions.labels("committed").inc()
+        self.batch.observe(len(outgoing))
+        for record in outgoing:
+            if record.reason is None:
+                self.labelled.labels(record.urgency, record.label).inc()
+            else:
+                self.dead_letters.labels(record.reason).inc()
+        for timestamp in timestamps:
+            if timestamp >= 0:
+                self.delay.observe(max(0, now - timestamp) / 1000)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, text, labels, namespace="urgency_router", registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, namespace="urgency_router", registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        return Histogram(
+            name, text, labels, namespace="urgency_router", registry=self.registry, buckets=buckets
+        )
+
+
+def markdown_table() -> str:
+    """The README's table of metrics."""
+    rows = ["| metric | type | labels | what |", "| --- | --- | --- | --- |"]
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, MetricWrapperBase):
+            (described,) = metric.describe()
+            name = described.name + ("_total" if described.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            rows.append(f"| `{name}` | {described.type} | {labels} | {described.documentation} |")
+    return "\n".join(rows)

@@ -1,0 +1,294 @@
+"""poll -> classify -> publish, and what happens on a rebalance or a failure.
+
+Two batches are in flight: while the device computes one, the loop publishes the one before and reads the one
+after. The committed offset is the only truth: on any doubt what is in flight is thrown away and read again.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+from kafka.structs import ConsumerGroupMetadata, TopicPartition
+
+from consumer import messages
+from consumer.batching import BatchBound
+from consumer.classifier import Classifier
+from consumer.errors import BadMessage, BatchDiscarded, Rebalanced, TransactionFailed
+from consumer.messages import Model, Outgoing
+from consumer.metrics import Metrics
+from consumer.routing import Routing
+from consumer.server import Health
+from consumer.settings import Settings
+from consumer.transactions import TransactionalProducer
+
+log = logging.getLogger(__name__)
+
+# How long a poll waits for the first message; also how soon an idle loop sees a signal.
+IDLE_POLL_MS = 200
+# How long the loop waits for the device between two looks at what has arrived.
+BUSY_WAIT_SECONDS = 0.01
+RETRY_SECONDS = 1.0
+REQUEST_TIMEOUT_MS = 10_000
+LAG_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Records read under one group membership, at least one."""
+
+    records: list[Any]
+    membership: ConsumerGroupMetadata
+
+    def first_offsets(self) -> dict[TopicPartition, int]:
+        """Per partition, the offset of its first record."""
+        return {TopicPartition(r.topic, r.partition): r.offset for r in reversed(self.records)}
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """Per partition, the offset after its last record."""
+        return {TopicPartition(r.topic, r.partition): r.offset + 1 for r in self.records}
+
+
+class Labeller:
+    """Records -> what to publish for each, in the same order."""
+
+    def __init__(self, settings: Settings, classifier: Classifier, routing: Routing, model: Model) -> None:
+        self._settings = settings
+        self._classifier = classifier
+        self._routing = routing
+        self._model = model
+
+    def label(self, records: list[Any]) -> list[Outgoing]:
+        """Label each comment, and make a dead letter of each record that holds none."""
+        read_at = now()
+        texts: dict[int, str] = {}
+        outgoing: dict[int, Outgoing] = {}
+        for index, record in enumerate(records):
+            try:
+                texts[index] = messages.text_of(
+                    record.value, self._settings.input_format, self._settings.text_field
+                )
+            except BadMessage as bad:
+                outgoing[index] = self._dead_letter(record, bad, read_at)
+        if texts:
+            probabilities = self._classifier.classify(list(texts.values()))
+            urgencies = self._routing.urgency(probabilities)
+            for index, urgency, row in zip(texts, urgencies, probabilities, strict=True):
+                outgoing[index] = self._labelled(records[index], urgency, row, read_at)
+        return [outgoing[index] for index in range(len(records))]
+
+    def _labelled(self, record: Any, urgency: str, probabilities: Any, read_at: int) -> Outgoing:
+        try:
+            labelled = messages.labelled(
+                record,
+                topic=self._settings.topic(urgency),
+                urgency=urgency,
+                probabilities=probabilities,
+                model=self._model,
+                input_format=self._settings.input_format,
+                now=read_at,
+                max_timestamp_age=self._max_timestamp_age,
+            )
+            if labelled.size > self._settings.max_message_bytes:
+                raise BadMessage("too-large", f"labelled it would have {labelled.size} bytes")
+        except BadMessage as bad:
+            return self._dead_letter(record, bad, read_at)
+        return labelled
+
+    def _dead_letter(self, record: Any, bad: BadMessage, read_at: int) -> Outgoing:
+        return messages.dead_letter(
+            record,
+            topic=self._settings.dead_letter_topic,
+            reason=bad.reason,
+            message=str(bad),
+            now=read_at,
+            max_timestamp_age=self._max_timestamp_age,
+        )
+
+    @property
+    def _max_timestamp_age(self) -> int:
+        return int(self._settings.max_timestamp_age * 1000)
+
+
+class Pipeline:
+    """The loop. All of it runs on one thread, save the device's work."""
+
+    def __init__(
+        self,
+        *,
+        consumer: KafkaConsumer,
+        producer: TransactionalProducer,
+        labeller: Labeller,
+        bound: BatchBound,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self._consumer = consumer
+        self._producer = producer
+        self._labeller = labeller
+        self._bound = bound
+        self._metrics = metrics
+        self._health = health
+        self._in_flight: deque[Batch] = deque()
+        self._computing: Future[list[Outgoing]] | None = None
+        self._generation = -1
+        self._lag_at = 0.0
+
+    def run(self, stop: threading.Event, *, exit_at_end: bool) -> None:
+        """Work until told to stop, then publish what is on the device.
+
+        Args:
+            stop: set it from a signal handler.
+            exit_at_end: also stop once all there is to read has been published.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="device") as device:
+            while not stop.is_set():
+                try:
+                    self._turn(device)
+                    if exit_at_end and not self._in_flight and self._caught_up():
+                        log.info("caught up with the input topic")
+                        break
+                except BatchDiscarded as cause:
+                    self._discard(cause, stop)
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise
+                    self._discard(BatchDiscarded(f"{type(error).__name__}: {error}"), stop)
+            self._health.set_ready(False)
+            try:
+                self._publish_computed()
+            except BatchDiscarded as cause:
+                log.warning("given back what was in flight: %s", cause)
+
+    def _turn(self, device: ThreadPoolExecutor) -> None:
+        arrived = self._read()
+        outgoing = self._computing.result() if self._computing else None
+        self._computing = device.submit(self._classify, arrived) if arrived else None
+        if outgoing is not None:
+            self._publish(outgoing)
+        self._observe_lag()
+
+    def _read(self) -> Batch | None:
+        """Gather what arrives while the device computes; wait a little if it is idle."""
+        batch: Batch | None = None
+        bound = self._bound.comments
+        self._metrics.batch_bound.set(bound)
+        while True:
+            computing = self._computing is not None and not self._computing.done()
+            polled = self._consumer.poll(
+                timeout_ms=0 if self._computing else IDLE_POLL_MS,
+                max_records=bound - (len(batch.records) if batch else 0),
+            )
+            membership = self._consumer.group_metadata()
+            self._health.beat()
+            self._health.set_ready(membership.generation_id >= 0)
+            records = [record for of_partition in polled.values() for record in of_partition]
+            stale = len(self._in_flight)
+            if records and batch is None:
+                batch = Batch([], membership)
+                self._in_flight.append(batch)
+            if batch:
+                batch.records.extend(records)
+            self._check_generation(membership.generation_id, stale)
+            if not computing or (batch and len(batch.records) >= bound):
+                return batch
+            if not records and self._computing:
+                wait([self._computing], BUSY_WAIT_SECONDS)
+
+    def _check_generation(self, generation: int, stale: int) -> None:
+        if generation == self._generation:
+            return
+        self._generation = generation
+        if generation >= 0:
+            self._metrics.rebalances.inc()
+            log.info("joined generation %d of the group, %d partitions", generation, len(self._assignment()))
+        if stale:
+            raise Rebalanced("the group has rebalanced")
+
+    def _classify(self, batch: Batch) -> list[Outgoing]:
+        started = time.monotonic()
+        outgoing = self._labeller.label(batch.records)
+        seconds = time.monotonic() - started
+        self._bound.observe(len(batch.records), seconds)
+        self._metrics.stage.labels("classify").observe(seconds)
+        return outgoing
+
+    def _publish_computed(self) -> None:
+        if self._computing:
+            computing, self._computing = self._computing, None
+            self._publish(computing.result())
+
+    def _publish(self, outgoing: list[Outgoing]) -> None:
+        batch = self._in_flight[0]
+        started = time.monotonic()
+        try:
+            self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
+        except TransactionFailed:
+            self._metrics.transactions.labels("failed").inc()
+            raise
+        self._in_flight.popleft()
+        self._health.beat()
+        self._metrics.stage.labels("publish").observe(time.monotonic() - started)
+        self._metrics.committed((record.timestamp for record in batch.records), outgoing, now())
+
+    def _discard(self, cause: BatchDiscarded, stop: threading.Event) -> None:
+        """Throw away what is in flight and go back to the committed offsets, however long that takes."""
+        discarded = list(self._in_flight)
+        messages_discarded = sum(len(batch.records) for batch in discarded)
+        log.warning("%d messages in flight will be read again: %s", messages_discarded, cause)
+        self._metrics.discarded.inc(messages_discarded)
+        self._in_flight.clear()
+        self._computing = None
+        while not stop.is_set():
+            try:
+                if isinstance(cause, TransactionFailed):
+                    self._producer.connect()
+                self._rewind(discarded)
+                return
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                log.warning("Kafka does not answer (%s); trying again", type(error).__name__)
+                self._health.set_ready(False)
+                self._health.beat()
+                stop.wait(RETRY_SECONDS)
+
+    def _rewind(self, discarded: list[Batch]) -> None:
+        first_offsets: dict[TopicPartition, int] = {}
+        for batch in reversed(discarded):
+            first_offsets.update(batch.first_offsets())
+        for partition in self._assignment() & first_offsets.keys():
+            committed = self._consumer.committed(partition, timeout_ms=REQUEST_TIMEOUT_MS)
+            self._consumer.seek(partition, first_offsets[partition] if committed is None else committed)
+
+    def _caught_up(self) -> bool:
+        if self._generation < 0:
+            return False
+        ends = self._consumer.end_offsets(list(self._assignment()), timeout_ms=REQUEST_TIMEOUT_MS)
+        return all((self._consumer.position(partition) or 0) >= end for partition, end in ends.items())
+
+    def _observe_lag(self) -> None:
+        if time.monotonic() < self._lag_at:
+            return
+        self._lag_at = time.monotonic() + LAG_EVERY_SECONDS
+        assignment = self._assignment()
+        self._metrics.partitions.set(len(assignment))
+        self._metrics.lag.clear()
+        for partition in assignment:
+            end = self._consumer.highwater(partition)
+            position = self._consumer.position(partition, timeout_ms=0)
+            if end is not None and position is not None:
+                self._metrics.lag.labels(*partition).set(max(0, end - position))
+
+    def _assignment(self) -> set[TopicPartition]:
+        return set(self._consumer.assignment())
+
+
+def now() -> int:
+    """The time, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,57 @@
+"""Settings from flags and variables."""
+
+import pytest
+
+from consumer import settings
+from consumer.errors import SettingsError
+
+REQUIRED = ["--bundle", "bundle", "--bootstrap-servers", "localhost:9092"]
+
+
+def test_flag_wins_over_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable sets what no flag sets, and a flag wins over it."""
+    monkeypatch.setenv("CONSUMER_GROUP_ID", "from-variable")
+    monkeypatch.setenv("CONSUMER_CREATE_TOPICS", "true")
+
+    assert settings.parse(REQUIRED).group_id == "from-variable"
+    parsed = settings.parse([*REQUIRED, "--group-id", "from-flag"])
+    assert (parsed.group_id, parsed.create_topics) == ("from-flag", True)
+
+
+def test_names_of_the_contract() -> None:
+    """The flags that the design promises exist under these names."""
+    flags = (
+        "--group-id g --input-topic in --output-prefix out. --device cpu --metrics-port 0"
+        " --create-topics --exit-at-end"
+    )
+    parsed = settings.parse([*REQUIRED, *flags.split(), "--routes", "a: 1; b: 2", "--weights", "a: 2"])
+
+    assert (parsed.topic("a"), parsed.dead_letter_topic) == ("out.a", "out.dead-letter")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--bundle: field required.*--bootstrap-servers: field required"),
+        ([*REQUIRED, "--threads", "-1"], "--threads: input should be greater than or equal to 0"),
+        ([*REQUIRED, "--max-batch-seconds", "soon"], "--max-batch-seconds: input should be a valid number"),
+        ([*REQUIRED, "--transaction-timeout-seconds", "45"], "must be below --session-timeout-seconds"),
+        ([*REQUIRED, "--input-topic", "comments.high"], "published to the input topic"),
+        ([*REQUIRED, "--routes", "high"], "cannot read 'high'"),
+    ],
+)
+def test_wrong_setting_is_named(arguments: list[str], message: str) -> None:
+    """A missing or wrong setting is refused by its flag's name, with what is wrong."""
+    with pytest.raises(SettingsError, match=message):
+        settings.parse(arguments)
+
+
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help names every flag and ends at once."""
+    with pytest.raises(SystemExit) as ended:
+        settings.parse(["--help"])
+
+    printed = capsys.readouterr().out
+    assert ended.value.code == 0
+    for name in settings.Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in printed

@@ -98,7 +98,7 @@ def read(directory: Path) -> Bundle:
     Raises:
         BundleError: the bundle is missing, incomplete, altered or of another format.
     """
-    manifest = _read_manifest(directory)
+    manifest = read_manifest(directory)
     needed = {TOKENIZER, GOLDEN} | {variant.file for variant in manifest.variants.values()}
     if unlisted := sorted(needed - set(manifest.files)):
         raise BundleError(
@@ -177,7 +177,12 @@ def write_golden(directory: Path, golden: Sequence[GoldenComment]) -> None:
     (directory / GOLDEN).write_bytes(orjson.dumps(dumped, option=orjson.OPT_INDENT_2))
 
 
-def _read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path) -> Manifest:
+    """Read bundle.json alone, without verifying the files it names.
+
+    Raises:
+        BundleError: it is missing or not a manifest of this format.
+    """
     path = directory / MANIFEST
     content = _read_bytes(path)
     try:

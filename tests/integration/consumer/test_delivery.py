@@ -37,7 +37,7 @@ def assert_each_once(records: list[ConsumerRecord], count: int) -> None:
 
 
 def test_every_message_once_and_in_order(kafka: Kafka, prefix: str, start: Start) -> None:
-    """Of 2,000 comments over three partitions each comes out once, in order per key, and the group has no lag."""
+    """Each of 2,000 comments comes out once, in order per key, and the group has no lag left."""
     kafka.create_topics(f"{prefix}comments", partitions=3)
     kafka.produce(f"{prefix}comments", numbered(2000))
 

@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+DATA ?=
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: help demo test check format readme clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[finetune,export,local,test,check]'
+	touch $@
+
+demo: $(INSTALLED) ## train, export and route a few hundred comments through a real Kafka; DATA=FILE streams yours
+	@$(BIN)/python -m deploy.local demo $(if $(DATA),--data '$(DATA)')
+
+test: $(INSTALLED) ## run all tests, those against a real Kafka included
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## lint, format and type checks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## format the code and mend what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+readme: $(INSTALLED) ## write the README's generated tables anew
+	$(BIN)/python -m tests.readme
+
+clean: ## delete the environment, the demo's model and all caches
+	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,29 @@
+"""The README's generated tables: `python -m tests.readme` writes them anew, and a test keeps them equal."""
+
+import re
+from pathlib import Path
+
+from consumer import metrics, settings
+from consumer.messages import REASONS
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def generate(readme: str) -> str:
+    """The README with every generated table as the code has it now."""
+    reasons = ["| `error.reason` | what |", "| --- | --- |"]
+    reasons += [f"| `{reason}` | {text} |" for reason, text in REASONS.items()]
+    tables = {
+        "reasons": "\n".join(reasons),
+        "settings": settings.markdown_table(),
+        "metrics": metrics.markdown_table(),
+    }
+    for name, table in tables.items():
+        between = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+        readme, replaced = between.subn(lambda match, t=table: f"{match[1]}\n{t}\n\n{match[2]}", readme)
+        assert replaced == 1, f"README.md has no place for the table of {name}"
+    return readme
+
+
+if __name__ == "__main__":
+    README.write_text(generate(README.read_text()))

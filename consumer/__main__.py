@@ -14,15 +14,19 @@ from consumer import bundle, clients, logs, settings, topics
 from consumer.batching import BatchBound
 from consumer.classifier import Classifier
 from consumer.errors import SettingsError, UrgencyRouterError
+from consumer.labeller import Labeller
 from consumer.messages import Model
 from consumer.metrics import Metrics
-from consumer.pipeline import RETRY_SECONDS, Labeller, Pipeline
+from consumer.pipeline import RETRY_SECONDS, Pipeline
 from consumer.routing import Routing
 from consumer.server import Health, serving
 from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 
 log = logging.getLogger("consumer")
+
+# Leaving the group takes one request; a Kafka that is away must not hold up the end.
+LEAVE_TIMEOUT_MS = 5000
 
 
 def main(arguments: list[str]) -> int:
@@ -41,6 +45,9 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except KafkaError as error:
         log.error("Kafka refuses, and asking again would not help: %s: %s", type(error).__name__, error)
+        return UrgencyRouterError.exit_code
+    except Exception:
+        log.exception("a fault of the consumer itself; nothing uncommitted is lost, please report it")
         return UrgencyRouterError.exit_code
     log.info("stopped")
     return 0
@@ -66,7 +73,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
         if connected is None:
             return
         consumer, producer = connected
-        with contextlib.closing(producer), contextlib.closing(consumer):
+        with contextlib.ExitStack() as connections:
+            connections.callback(producer.close)
+            connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
             Pipeline(
                 consumer=consumer,
                 producer=producer,

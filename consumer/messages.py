@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -59,6 +60,11 @@ class Model:
     name: str
     version: str
     labels: tuple[str, ...]
+
+
+def now() -> int:
+    """The time, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def text_of(value: bytes | None, input_format: InputFormat, text_field: str) -> str:

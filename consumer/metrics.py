@@ -1,7 +1,8 @@
 """Every metric, once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -55,6 +56,7 @@ class Metrics:
             "Always 1; the labels say what is running.",
             ("name", "version", "device", "precision"),
         )
+        self._lagging: set[TopicPartition] = set()
         for reason in REASONS:
             self.dead_letters.labels(reason)
         for outcome in ("committed", "failed"):
@@ -78,6 +80,20 @@ class Metrics:
         for timestamp in timestamps:
             if timestamp >= 0:
                 self.delay.observe(max(0, now - timestamp) / 1000)
+
+    def assigned(self, partitions: int, lag: Mapping[TopicPartition, int]) -> None:
+        """Show the assignment as it is now.
+
+        Args:
+            partitions: how many are assigned.
+            lag: messages not read yet, of each assigned partition where that is known.
+        """
+        self.partitions.set(partitions)
+        for lost in self._lagging - lag.keys():
+            self.lag.remove(*lost)
+        for partition, messages in lag.items():
+            self.lag.labels(*partition).set(messages)
+        self._lagging = set(lag)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, text, labels, namespace="urgency_router", registry=self.registry)

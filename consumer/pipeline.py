@@ -16,15 +16,12 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, TopicPartition
 
-from consumer import messages
 from consumer.batching import BatchBound
-from consumer.classifier import Classifier
-from consumer.errors import BadMessage, BatchDiscarded, Rebalanced, TransactionFailed
-from consumer.messages import Model, Outgoing
+from consumer.errors import BatchDiscarded, Rebalanced, TransactionFailed
+from consumer.labeller import Labeller
+from consumer.messages import Outgoing, now
 from consumer.metrics import Metrics
-from consumer.routing import Routing
 from consumer.server import Health
-from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 
 log = logging.getLogger(__name__)
@@ -52,67 +49,6 @@ class Batch:
     def next_offsets(self) -> dict[TopicPartition, int]:
         """Per partition, the offset after its last record."""
         return {TopicPartition(r.topic, r.partition): r.offset + 1 for r in self.records}
-
-
-class Labeller:
-    """Records -> what to publish for each, in the same order."""
-
-    def __init__(self, settings: Settings, classifier: Classifier, routing: Routing, model: Model) -> None:
-        self._settings = settings
-        self._classifier = classifier
-        self._routing = routing
-        self._model = model
-
-    def label(self, records: list[Any]) -> list[Outgoing]:
-        """Label each comment, and make a dead letter of each record that holds none."""
-        read_at = now()
-        texts: dict[int, str] = {}
-        outgoing: dict[int, Outgoing] = {}
-        for index, record in enumerate(records):
-            try:
-                texts[index] = messages.text_of(
-                    record.value, self._settings.input_format, self._settings.text_field
-                )
-            except BadMessage as bad:
-                outgoing[index] = self._dead_letter(record, bad, read_at)
-        if texts:
-            probabilities = self._classifier.classify(list(texts.values()))
-            urgencies = self._routing.urgency(probabilities)
-            for index, urgency, row in zip(texts, urgencies, probabilities, strict=True):
-                outgoing[index] = self._labelled(records[index], urgency, row, read_at)
-        return [outgoing[index] for index in range(len(records))]
-
-    def _labelled(self, record: Any, urgency: str, probabilities: Any, read_at: int) -> Outgoing:
-        try:
-            labelled = messages.labelled(
-                record,
-                topic=self._settings.topic(urgency),
-                urgency=urgency,
-                probabilities=probabilities,
-                model=self._model,
-                input_format=self._settings.input_format,
-                now=read_at,
-                max_timestamp_age=self._max_timestamp_age,
-            )
-            if labelled.size > self._settings.max_message_bytes:
-                raise BadMessage("too-large", f"labelled it would have {labelled.size} bytes")
-        except BadMessage as bad:
-            return self._dead_letter(record, bad, read_at)
-        return labelled
-
-    def _dead_letter(self, record: Any, bad: BadMessage, read_at: int) -> Outgoing:
-        return messages.dead_letter(
-            record,
-            topic=self._settings.dead_letter_topic,
-            reason=bad.reason,
-            message=str(bad),
-            now=read_at,
-            max_timestamp_age=self._max_timestamp_age,
-        )
-
-    @property
-    def _max_timestamp_age(self) -> int:
-        return int(self._settings.max_timestamp_age * 1000)
 
 
 class Pipeline:
@@ -247,6 +183,7 @@ class Pipeline:
         while not stop.is_set():
             try:
                 if isinstance(cause, TransactionFailed):
+                    stop.wait(RETRY_SECONDS)
                     self._producer.connect()
                 self._rewind(discarded)
                 return
@@ -276,19 +213,13 @@ class Pipeline:
         if time.monotonic() < self._lag_at:
             return
         self._lag_at = time.monotonic() + LAG_EVERY_SECONDS
-        assignment = self._assignment()
-        self._metrics.partitions.set(len(assignment))
-        self._metrics.lag.clear()
-        for partition in assignment:
+        lag: dict[TopicPartition, int] = {}
+        for partition in self._assignment():
             end = self._consumer.highwater(partition)
             position = self._consumer.position(partition, timeout_ms=0)
             if end is not None and position is not None:
-                self._metrics.lag.labels(*partition).set(max(0, end - position))
+                lag[partition] = max(0, end - position)
+        self._metrics.assigned(len(self._assignment()), lag)
 
     def _assignment(self) -> set[TopicPartition]:
         return set(self._consumer.assignment())
-
-
-def now() -> int:
-    """The time, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

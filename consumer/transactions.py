@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import AuthorizationError, KafkaError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from consumer.errors import TransactionFailed
@@ -87,6 +87,7 @@ class TransactionalProducer:
 
         Raises:
             TransactionFailed: some step failed; call `connect` before anything else.
+            AuthorizationError: a right is missing, so trying again would not help.
         """
         # After an expired session the generation is -1, and the broker does not fence such a commit.
         if membership.generation_id < 0:
@@ -111,6 +112,8 @@ class TransactionalProducer:
             }
             self._producer.send_offsets_to_transaction(offsets, membership)
             self._producer.commit_transaction()
+        except AuthorizationError:
+            raise
         except KafkaError as error:
             raise TransactionFailed(f"{type(error).__name__}: {error}") from error
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
@@ -61,23 +62,23 @@ def test_restart_publishes_nothing_again(kafka: Kafka, prefix: str, start: Start
 
 
 def test_two_consumers_share_and_one_leaving_loses_nothing(kafka: Kafka, prefix: str, start: Start) -> None:
-    """Two consumers both work; when one leaves in the middle, each comment still comes out once."""
+    """Two consumers both work; when one leaves in the middle, each comment still comes out once, in order."""
     kafka.create_topics(f"{prefix}comments", partitions=4)
-    first, second = start(), start()
-    both = (first, second)
-    first.wait_ready()
-    second.wait_ready()
+    both = [start("--max-batch-messages", "50") for _ in range(2)]
     for consumer in both:
-        consumer.wait_until(lambda c=consumer: partitions(c) == 2, "sharing the partitions")  # type: ignore[misc]
-
-    kafka.produce(f"{prefix}comments", numbered(1500))
+        consumer.wait_ready()
+        consumer.wait_until(partial(has_partitions, consumer, 2), "sharing the partitions")
+    kafka.produce(f"{prefix}comments", numbered(8000))
     for consumer in both:
-        consumer.wait_until(lambda c=consumer: published(c) > 0, "publishing")  # type: ignore[misc]
-    assert first.stop() == 0
-    kafka.produce(f"{prefix}comments", numbered(500, start=1500))
+        consumer.wait_until(partial(has_published, consumer), "publishing")
+    leaving, staying = both
 
-    assert_each_once(kafka.read(*first.outputs, count=2000), 2000)
-    assert second.stop() == 0
+    assert leaving.stop() == 0
+
+    staying.wait_until(partial(has_partitions, staying, 4), "taking over")
+    assert_each_once(kafka.read(*staying.outputs, count=8000), 8000)
+    assert staying.metric("urgency_router_messages_discarded_total") > 0, "nothing was in flight"
+    assert staying.stop() == 0
 
 
 def test_sigterm_in_mid_batch(kafka: Kafka, prefix: str, start: Start) -> None:
@@ -86,7 +87,7 @@ def test_sigterm_in_mid_batch(kafka: Kafka, prefix: str, start: Start) -> None:
     kafka.produce(f"{prefix}comments", numbered(4000))
     stopped = start("--max-batch-seconds", "0.2")
     stopped.wait_ready()
-    stopped.wait_until(lambda: published(stopped) > 0, "publishing")
+    stopped.wait_until(partial(has_published, stopped), "publishing")
 
     assert stopped.stop() == 0
 
@@ -133,14 +134,14 @@ def test_labels_are_those_of_the_text_alone(
     assert labels == tiny_alone
 
 
-def partitions(consumer: Consumer) -> float:
-    """How many partitions the consumer has."""
-    return consumer.metric("urgency_router_assigned_partitions")
+def has_partitions(consumer: Consumer, count: int) -> bool:
+    """Whether the consumer has so many partitions."""
+    return consumer.metric("urgency_router_assigned_partitions") == count
 
 
-def published(consumer: Consumer) -> float:
-    """How many comments the consumer has published."""
-    return consumer.metric("urgency_router_messages_labelled_total")
+def has_published(consumer: Consumer) -> bool:
+    """Whether the consumer has published a comment."""
+    return consumer.metric("urgency_router_messages_labelled_total") > 0
 
 
 def committed(kafka: Kafka, prefix: str) -> int:

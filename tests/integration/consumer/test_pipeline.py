@@ -1,0 +1,139 @@
+"""What the loop does when a transaction fails: faults injected into a real producer, everything else real."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka.errors import TopicAuthorizationFailedError
+from kafka.structs import ConsumerGroupMetadata, TopicPartition
+
+from consumer import bundle, clients, settings
+from consumer.batching import BatchBound
+from consumer.classifier import Classifier
+from consumer.errors import TransactionFailed
+from consumer.labeller import Labeller
+from consumer.messages import Model, Outgoing
+from consumer.metrics import Metrics
+from consumer.pipeline import Pipeline
+from consumer.routing import Routing
+from consumer.server import Health
+from consumer.transactions import TransactionalProducer
+from tests.conftest import comments
+from tests.integration.conftest import Kafka, Message
+from tests.integration.consumer.conftest import URGENCIES
+
+Publish = Callable[[Sequence[Outgoing], Mapping[TopicPartition, int], ConsumerGroupMetadata], None]
+
+
+class Loop:
+    """The loop in this process, with batches of ten, on this test's topics."""
+
+    def __init__(self, kafka: Kafka, prefix: str, tiny_bundle: Path) -> None:
+        arguments = ["--bundle", str(tiny_bundle), "--bootstrap-servers", kafka.bootstrap_servers]
+        arguments += ["--group-id", f"{prefix}group", "--input-topic", f"{prefix}comments"]
+        arguments += ["--output-prefix", prefix, "--max-batch-messages", "10"]
+        self.settings = settings.parse(arguments)
+        self.outputs = [f"{prefix}{name}" for name in (*URGENCIES, "dead-letter")]
+        self.metrics = Metrics()
+        self.producer = clients.producer(self.settings)
+
+    def run(self) -> None:
+        """Run it until it has caught up."""
+        model = bundle.read(self.settings.bundle)
+        manifest = model.manifest
+        classifier = Classifier(model, device="cpu", threads=1)
+        self.producer.connect()
+        consumer = clients.consumer(self.settings)
+        try:
+            Pipeline(
+                consumer=consumer,
+                producer=self.producer,
+                labeller=Labeller(
+                    self.settings,
+                    classifier,
+                    Routing.build(manifest.labels, self.settings.routes, self.settings.weights),
+                    Model(manifest.name, manifest.version, manifest.labels),
+                ),
+                bound=BatchBound(max_seconds=1.0, max_comments=10, rate=1000.0),
+                metrics=self.metrics,
+                health=Health(self.metrics, 300.0),
+            ).run(threading.Event(), exit_at_end=True)
+        finally:
+            consumer.close()
+            self.producer.close()
+
+
+@pytest.fixture
+def loop(kafka: Kafka, prefix: str, tiny_bundle: Path) -> Loop:
+    """A loop with a hundred comments before it, in two partitions."""
+    loop = Loop(kafka, prefix, tiny_bundle)
+    kafka.create_topics(f"{prefix}comments", partitions=2)
+    kafka.create_topics(*loop.outputs)
+    sent = [json.dumps({"number": n, "text": text}).encode() for n, text in enumerate(comments(100))]
+    kafka.produce(f"{prefix}comments", [Message(value, partition=n % 2) for n, value in enumerate(sent)])
+    return loop
+
+
+def fail(producer: TransactionalProducer, at: int, fault: Callable[[Publish], Publish]) -> None:
+    """Let the fault happen to one call of `publish`, counted from 0."""
+    real = producer.publish
+    calls: Iterator[int] = iter(range(1_000_000))
+
+    def publish(*batch: Any) -> None:
+        (fault(real) if next(calls) == at else real)(*batch)
+
+    producer.publish = publish  # type: ignore[method-assign]
+
+
+def before_it_began(_: Publish) -> Publish:
+    """Nothing is sent."""
+
+    def publish(*_: Any) -> None:
+        raise TransactionFailed("injected")
+
+    return publish
+
+
+def after_it_committed(real: Publish) -> Publish:
+    """All is committed, and the answer is lost."""
+
+    def publish(*batch: Any) -> None:
+        real(*batch)
+        raise TransactionFailed("injected")
+
+    return publish
+
+
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("fault", [before_it_began, after_it_committed])
+def test_failed_transaction_is_read_again_from_what_is_committed(
+    loop: Loop, kafka: Kafka, at: int, fault: Callable[[Publish], Publish]
+) -> None:
+    """Whether the failed transaction had committed or not, each comment comes out once, in order."""
+    fail(loop.producer, at, fault)
+
+    loop.run()
+
+    records = kafka.read(*loop.outputs, count=100)
+    assert sorted(json.loads(record.value)["number"] for record in records) == list(range(100))
+    assert loop.metrics.registry.get_sample_value("urgency_router_messages_discarded_total") > 0
+    failed = {"outcome": "failed"}
+    assert loop.metrics.registry.get_sample_value("urgency_router_transactions_total", failed) == 1
+
+
+def test_missing_right_ends_the_loop(loop: Loop) -> None:
+    """A right that Kafka refuses is not asked for again and again: the loop ends with Kafka's error."""
+
+    def refused(_: Publish) -> Publish:
+        def publish(*_: Any) -> None:
+            raise TopicAuthorizationFailedError("injected")
+
+        return publish
+
+    fail(loop.producer, 1, refused)
+
+    with pytest.raises(TopicAuthorizationFailedError):
+        loop.run()

@@ -26,7 +26,7 @@ def consumer(settings: Settings) -> KafkaConsumer:
         KafkaError: Kafka cannot be reached.
     """
     session_ms = int(settings.session_timeout_seconds * 1000)
-    return KafkaConsumer(
+    consumer = KafkaConsumer(
         settings.input_topic,
         group_id=settings.group_id,
         enable_auto_commit=False,
@@ -38,6 +38,9 @@ def consumer(settings: Settings) -> KafkaConsumer:
         allow_auto_create_topics=False,
         **connection(settings),
     )
+    # A group leader that joins before it knows the topic's partitions assigns none, and must rebalance.
+    consumer.partitions_for_topic(settings.input_topic)
+    return consumer
 
 
 def producer(settings: Settings) -> TransactionalProducer:

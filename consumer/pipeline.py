@@ -204,10 +204,11 @@ class Pipeline:
             self._consumer.seek(partition, first_offsets[partition] if committed is None else committed)
 
     def _caught_up(self) -> bool:
-        if self._generation < 0:
-            return False
+        # Without partitions it waits: whoever has them leaves once at the end, and then it gets some.
         ends = self._consumer.end_offsets(list(self._assignment()), timeout_ms=REQUEST_TIMEOUT_MS)
-        return all((self._consumer.position(partition) or 0) >= end for partition, end in ends.items())
+        return bool(ends) and all(
+            (self._consumer.position(partition) or 0) >= end for partition, end in ends.items()
+        )
 
     def _observe_lag(self) -> None:
         if time.monotonic() < self._lag_at:

@@ -61,6 +61,16 @@ def test_restart_publishes_nothing_again(kafka: Kafka, prefix: str, start: Start
     assert len(kafka.read(*again.outputs, count=50)) == 50
 
 
+def test_surplus_consumer_ends_too(kafka: Kafka, prefix: str, start: Start) -> None:
+    """With --exit-at-end a consumer that has no partition takes over, finds the end and stops as well."""
+    kafka.create_topics(f"{prefix}comments")
+    kafka.produce(f"{prefix}comments", numbered(500))
+    both = [start("--exit-at-end") for _ in range(2)]
+
+    assert [consumer.wait() for consumer in both] == [0, 0]
+    assert_each_once(kafka.read(*both[0].outputs, count=500), 500)
+
+
 def test_two_consumers_share_and_one_leaving_loses_nothing(kafka: Kafka, prefix: str, start: Start) -> None:
     """Two consumers both work; when one leaves in the middle, each comment still comes out once, in order."""
     kafka.create_topics(f"{prefix}comments", partitions=4)

@@ -1,0 +1,1 @@
+"""Fine-tunes a pretrained BERT on labelled comments and writes a checkpoint that `export` reads."""

@@ -1,0 +1,98 @@
+"""What a run was and how good its model is: `training.json`, a picture, and a table to read."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from finetune.settings import Settings
+from finetune.training import WARMUP_SHARE, WEIGHT_DECAY
+
+_LIBRARIES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
+
+
+def training_record(
+    settings: Settings,
+    *,
+    max_length: int,
+    temperature: float,
+    best_epoch: float,
+    data: dict[str, Any],
+    measures: dict[str, Any],
+    world_size: int,
+) -> dict[str, Any]:
+    """Return the content of `training.json`, which export copies into the bundle in part."""
+    return {
+        "base_model": settings.base_model,
+        "labels": settings.labels,
+        "max_length": max_length,  # tokens, special ones included
+        "temperature": temperature,  # divide the logits by it before softmax
+        "seed": settings.seed,
+        "data": data,
+        "measures": measures,
+        "hyperparameters": {
+            "epochs": settings.epochs,
+            "best_epoch": best_epoch,
+            "batch_size": settings.batch_size,
+            "learning_rate": settings.learning_rate,
+            "warmup_share": WARMUP_SHARE,
+            "weight_decay": WEIGHT_DECAY,
+        },
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "processes": world_size,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+        },
+    }
+
+
+def draw_confusion(confusion: list[list[int]], labels: tuple[str, ...], path: Path) -> None:
+    """Draw the confusion matrix of comments, [true labels, predicted labels], as a picture."""
+    figure = Figure(figsize=(1.5 + len(labels), 1 + len(labels)), layout="constrained")
+    ConfusionMatrixDisplay(np.array(confusion), display_labels=labels).plot(
+        ax=figure.subplots(), cmap="Blues", values_format=",", colorbar=False
+    )
+    figure.savefig(path)
+
+
+def table(record: dict[str, Any]) -> str:
+    """Return the measures of a `training.json` as text for people."""
+    measures, labels = record["measures"], record["labels"]
+    lines = [
+        f"Test split: {measures['comments']:,} comments, none trained or tuned on",
+        *(
+            f"  {name.replace('_', ' '):<26} {measures[name]:7.3f}"
+            for name in _SCALARS
+            if measures.get(name) is not None
+        ),
+        f"  temperature                {record['temperature']:7.3f}",
+        "",
+        "Urgency     recall  precision  comments",
+        *(
+            f"  {urgency:<10}{scores['recall']:6.3f}{scores['precision']:11.3f}{scores['comments']:10,}"
+            for urgency, scores in measures["urgency"].items()
+        ),
+        "",
+        "Confusion (rows: true label, columns: predicted)",
+        " " * 12 + "".join(f"{label:>8.7}" for label in labels),
+        *(
+            f"  {label:<10.10}" + "".join(f"{count:8,}" for count in row)
+            for label, row in zip(labels, measures["confusion"], strict=True)
+        ),
+    ]
+    return "\n".join(lines)
+
+
+_SCALARS = (
+    "accuracy",
+    "macro_f1",
+    "mean_absolute_error",
+    "quadratic_weighted_kappa",
+    "expected_calibration_error",
+)

@@ -1,0 +1,222 @@
+"""Training itself: `transformers.Trainer`, told how to group, stop, resume and report."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import Sampler
+from transformers import (
+    DataCollatorWithPadding,
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from finetune.errors import Interrupted
+from finetune.evaluation import macro_f1
+from finetune.resumption import last_checkpoint
+from finetune.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Steps between checkpoints inside an epoch: what a kill -9 can cost.
+CHECKPOINT_STEPS = 500
+WARMUP_SHARE = 0.1  # of all steps; a new classification layer over pretrained ones starts with wild gradients
+WEIGHT_DECAY = 0.01  # as BERT was trained and is fine-tuned with
+# Processes under torchrun wait this long for the first one, which reads and tokenises the files meanwhile.
+PREPARATION_LIMIT = timedelta(hours=24)
+
+
+def training_arguments(settings: Settings, directory: Path, progress_bar: bool) -> TrainingArguments:
+    """Translate the settings into Trainer's; under torchrun this joins the process group."""
+    cuda = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(directory),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=4 * settings.batch_size,  # no gradients to hold
+        learning_rate=settings.learning_rate,
+        warmup_steps=WARMUP_SHARE,
+        weight_decay=WEIGHT_DECAY,
+        use_cpu=not torch.accelerator.is_available(),  # unsaid, processes under torchrun would not meet
+        bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        dataloader_pin_memory=cuda,
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,  # the best and the last, which Trainer removes at its end if the limit is 1
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        logging_steps=0.05,  # of all steps: twenty lines however long it takes
+        seed=settings.seed,
+        report_to="none",
+        disable_tqdm=not progress_bar,
+        ddp_timeout=int(PREPARATION_LIMIT.total_seconds()),
+        ddp_find_unused_parameters=False,
+        # Meant for losses summed over tokens; this one is a mean, which would be multiplied by the processes.
+        average_tokens_across_devices=False,
+    )
+
+
+def make_trainer(
+    arguments: TrainingArguments,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    splits: dict[str, Dataset],
+) -> Trainer:
+    """Build a trainer of the split `train` that keeps the epoch with the best macro-F1 on `validation`."""
+
+    def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+        logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        return {"macro_f1": macro_f1(logits.argmax(axis=1), labels, logits.shape[1])}
+
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8 if arguments.bf16 else None),
+        compute_metrics=compute_metrics,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if arguments.disable_tqdm and arguments.process_index == 0:
+        trainer.add_callback(_Lines())
+    return trainer
+
+
+def train(trainer: Trainer, directory: Path) -> None:
+    """Train from the last checkpoint, or from the start; the trainer's model is then the best epoch's.
+
+    SIGINT and SIGTERM end it at the next step with a checkpoint and raise Interrupted; a second one ends it
+    at once. A resumed run sees the batches and the dropout the interrupted one would have seen.
+    """
+    checkpoint = last_checkpoint(directory)
+    if checkpoint:
+        logger.info("resuming from %s", checkpoint.name.replace("-", " at step "))
+    stop = _StopOnSignal()
+    trainer.add_callback(stop)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.number is not None:
+        raise Interrupted(stop.number)
+
+
+def predict(trainer: Trainer, split: Dataset) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return logits [comments, labels] and label places [comments], in one order, not the split's."""
+    prediction = trainer.predict(split)
+    return np.asarray(prediction.predictions, dtype=np.float64), np.asarray(prediction.label_ids)
+
+
+class _LengthGroups(LengthGroupedSampler):
+    """Batches of similar length, which the seed and the epoch alone decide.
+
+    Left alone the sampler goes on from PyTorch's random state, so an epoch resumed halfway would be cut into
+    other batches and see some comments twice and some not at all.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, epoch_seed: Callable[[], int]) -> None:
+        super().__init__(batch_size, lengths=lengths)
+        self._epoch_seed = epoch_seed
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator = torch.Generator().manual_seed(self._epoch_seed())
+        return cast(Iterator[int], super().__iter__())  # type: ignore[no-untyped-call]
+
+
+class _Trainer(Trainer):
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        lengths = cast(Dataset, self.train_dataset).data.column("length").to_pylist()
+        return _LengthGroups(
+            lengths, self.args.train_batch_size, lambda: self.args.seed + int(self.state.epoch or 0)
+        )
+
+
+class _StopOnSignal(TrainerCallback):
+    """Saves every few hundred steps, and ends training, saved, when a signal came to any process."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._previous: dict[int, Any] = {}
+        self._stopping = False
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._note)
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self._restore()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._stopping = self._signalled_anywhere(args)
+        control.should_training_stop |= self._stopping
+        # At the end of an epoch Trainer measures first and then saves, which must stay one.
+        if not self._epoch_is_over(state):
+            control.should_save |= self._stopping or state.global_step % CHECKPOINT_STEPS == 0
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._stopping and not self._epoch_is_over(state):
+            # A part of an epoch must not compete for the best one.
+            control.should_evaluate = control.should_save = False
+
+    @staticmethod
+    def _epoch_is_over(state: TrainerState) -> bool:
+        return bool(state.epoch == int(state.epoch))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        logger.info("%s: stopping after this step (again: at once)", signal.Signals(number).name)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _signalled_anywhere(self, args: TrainingArguments) -> bool:
+        """A process that stopped alone would leave the others waiting for its gradients."""
+        if args.world_size == 1:
+            return self.number is not None
+        number = torch.tensor(self.number or 0, device=args.device)
+        torch.distributed.all_reduce(number, op=torch.distributed.ReduceOp.MAX)
+        self.number = int(number) or None
+        return self.number is not None
+
+
+class _Lines(TrainerCallback):
+    """Progress as lines, for logs and pipes."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        logs = logs or {}
+        if "loss" in logs:
+            logger.info("step %d of %d: loss %.3f", state.global_step, state.max_steps, logs["loss"])
+        elif "eval_macro_f1" in logs:
+            logger.info(
+                "epoch %.4g of %d: validation macro-F1 %.3f, loss %.3f",
+                state.epoch,
+                args.num_train_epochs,
+                logs["eval_macro_f1"],
+                logs["eval_loss"],
+            )

@@ -1,0 +1,135 @@
+"""Temperature scaling and the measures, against values worked out by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune.evaluation import calibration_error, fit_temperature, measure
+
+ROUTES = {"high": ("1", "2"), "medium": ("3",), "low": ("4", "5")}
+STARS = ("1", "2", "3", "4", "5")
+
+
+def certain(predicted: list[int], count: int = 5) -> np.ndarray[Any, Any]:
+    """Logits that leave no doubt."""
+    return 50.0 * np.eye(count)[predicted]
+
+
+def measured(true: list[int], predicted: list[int], names: tuple[str, ...] = STARS) -> dict[str, Any]:
+    """The measures of certain predictions, by the places of labels."""
+    routes = ROUTES if names == STARS else {name: (name,) for name in names}
+    return measure(certain(predicted, len(names)), np.array(true), names, 1.0, routes)
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    """Logits drawn from known probabilities and then tripled are given back their scale."""
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(20_000, 5))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (probabilities.cumsum(axis=1) > draw.random((20_000, 1))).argmax(axis=1)
+    assert fit_temperature(3 * logits, labels) == pytest.approx(3.0, rel=0.03)
+
+
+def test_temperature_of_two_logits() -> None:
+    """Three right of four with a margin of 1 make the temperature that gives three quarters."""
+    logits = np.array([[1.0, 0.0]] * 4)
+    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(1 / math.log(3), rel=1e-4)
+
+
+def test_temperature_is_bounded() -> None:
+    """A sample without an error does not ask for infinite certainty."""
+    assert fit_temperature(certain([0, 1, 2]), np.array([0, 1, 2])) >= 0.05
+
+
+def test_accuracy_and_confusion() -> None:
+    """The confusion matrix has a row for each true label, in the order of the labels."""
+    measures = measured([0, 0, 1, 4], [0, 1, 1, 3])
+    assert measures["comments"] == 4
+    assert measures["accuracy"] == 0.5
+    assert measures["confusion"] == [
+        [1, 1, 0, 0, 0],
+        [0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0],
+    ]
+
+
+def test_macro_f1() -> None:
+    """Macro-F1 is the plain mean over all labels; one never seen and never predicted counts as 0."""
+    # F1 of label 1: 2/3; of label 2: 2/3; of the others: 0.
+    assert measured([0, 0, 1, 4], [0, 1, 1, 3])["macro_f1"] == pytest.approx((2 / 3 + 2 / 3) / 5)
+
+
+def test_mean_absolute_error() -> None:
+    """The mean absolute error is in the unit of the labels, not in their places."""
+    assert measured([0, 1, 2], [2, 1, 2], ("0", "10", "50"))["mean_absolute_error"] == pytest.approx(50 / 3)
+
+
+def test_quadratic_weighted_kappa() -> None:
+    """Kappa is 1 less the ratio of observed to expected squared distance."""
+    # Observed: (0 + 0 + 4) / 3. Expected, of 1, 2, 3 against 1, 2, 1: the mean of 0 1 0, 1 0 1 and 4 1 4.
+    expected = 1 - (4 / 3) / (12 / 9)
+    assert measured([0, 1, 2], [0, 1, 0])["quadratic_weighted_kappa"] == pytest.approx(expected)
+
+
+def test_kappa_goes_by_the_numbers() -> None:
+    """The order in which labels are listed does not change kappa, only the numbers they name."""
+    ordered = measured([0, 1, 2, 2], [0, 1, 1, 0], ("1", "2", "3"))
+    shuffled = measured([1, 2, 0, 0], [1, 2, 2, 1], ("3", "1", "2"))
+    assert ordered["quadratic_weighted_kappa"] == pytest.approx(shuffled["quadratic_weighted_kappa"])
+
+
+def test_kappa_of_a_single_label_is_undefined() -> None:
+    """Kappa is None, which JSON can say, where it would be zero by zero."""
+    assert measured([2, 2], [2, 2])["quadratic_weighted_kappa"] is None
+
+
+def test_names_have_no_ordinal_measures() -> None:
+    """Labels that are no numbers have neither error nor kappa."""
+    measures = measured([0, 1], [0, 1], ("angry", "calm"))
+    assert not {"mean_absolute_error", "quadratic_weighted_kappa"} & measures.keys()
+
+
+def test_calibration_error() -> None:
+    """The calibration error is the gap between confidence and accuracy, bin by bin, weighed by size."""
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    # Four at 0.9 of which three are right, two at 0.6 of which both are.
+    error = calibration_error(probabilities, np.array([0, 0, 0, 1, 0, 0]))
+    assert error == pytest.approx((4 * 0.15 + 2 * 0.4) / 6)
+
+
+def test_temperature_is_applied() -> None:
+    """A measure of certainty sees the logits divided by the temperature."""
+    logits = np.array([[math.log(81), 0.0]] * 4)
+    measures = measure(logits, np.zeros(4, dtype=int), ("a", "b"), 2.0, {"a": ["a"], "b": ["b"]})
+    assert measures["expected_calibration_error"] == pytest.approx(0.1)
+
+
+def test_urgency_sums_probabilities() -> None:
+    """The urgency is that of the largest sum, which need not be the likeliest label's."""
+    logits = np.log(np.array([[0.3, 0.25, 0.4, 0.03, 0.02]]))
+    measures = measure(logits, np.array([1]), STARS, 1.0, ROUTES)
+    assert measures["urgency"]["high"] == {"recall": 1.0, "precision": 1.0, "comments": 1}
+    assert measures["confusion"][1][2] == 1
+
+
+def test_urgency_ties_go_to_the_more_urgent() -> None:
+    """Of equal sums the urgency listed first is chosen."""
+    logits = np.log(np.array([[0.25, 0.25]]))
+    measures = measure(logits, np.array([1]), ("a", "b"), 1.0, {"high": ["b"], "low": ["a"]})
+    assert measures["urgency"]["high"] == {"recall": 1.0, "precision": 1.0, "comments": 1}
+
+
+def test_urgency_recall_and_precision() -> None:
+    """Recall is of the truly urgent, precision of those called urgent."""
+    urgency = measured([0, 1, 1, 2, 3, 4], [1, 0, 3, 0, 4, 4])["urgency"]
+    assert urgency["high"] == {
+        "recall": pytest.approx(2 / 3),
+        "precision": pytest.approx(2 / 3),
+        "comments": 3,
+    }
+    assert urgency["medium"] == {"recall": 0.0, "precision": 0.0, "comments": 1}
+    assert urgency["low"] == {"recall": 1.0, "precision": pytest.approx(2 / 3), "comments": 2}

@@ -1,0 +1,245 @@
+"""Whole runs, from files to checkpoint, with a tiny BERT."""
+
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from pyarrow import parquet
+from tokenizers import Tokenizer
+from transformers import AutoModelForSequenceClassification
+
+from finetune import resumption, splits
+from finetune.run import run
+from finetune.settings import Settings
+
+FILES = ["config.json", "confusion.png", "model.safetensors", "test.parquet", "tokenizer.json"]
+FILES += ["tokenizer_config.json", "training.json"]
+# 30 steps an epoch and 360 in all: some seconds, so that an interruption meets it at work.
+FLAGS = ("--epochs", "12", "--batch-size", "8", "--learning-rate", "0.002", "--max-length", "99")
+START = 90.0  # seconds a process may take to import torch and begin, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory, comments: Any, write_reviews: Any) -> Path:
+    """A file of 300 comments, one broken row and one duplicate."""
+    rows = comments(300)
+    return Path(write_reviews(tmp_path_factory.mktemp("data") / "reviews.tsv", [*rows, ("9", "x"), rows[0]]))
+
+
+class Finished(NamedTuple):
+    """A run to its end without interruption."""
+
+    output: Path
+    record: dict[str, Any]
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, reviews: Path, settings: Callable[..., Settings]
+) -> Finished:
+    """Runs once without interruption."""
+    output = tmp_path_factory.mktemp("finished") / "checkpoint"
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr("builtins.print", lines.append)
+        run(settings(reviews, output, *FLAGS))
+    return Finished(output, json.loads((output / "training.json").read_text()), "\n".join(lines))
+
+
+class Ordeal(NamedTuple):
+    """A run that was killed, started again and terminated, and then finished."""
+
+    killed: bool
+    marked_after_kill: bool
+    terminated: subprocess.CompletedProcess[str]
+    marked_after_termination: bool
+    steps: int
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def ordeal(
+    tmp_path_factory: pytest.TempPathFactory,
+    reviews: Path,
+    tiny_bert: Path,
+    settings: Callable[..., Settings],
+) -> Ordeal:
+    """Runs until the first epoch is over, then a little further, then to the end."""
+    output = tmp_path_factory.mktemp("ordeal") / "checkpoint"
+    command = [sys.executable, "-m", "finetune", "--data", str(reviews), "--output", str(output)]
+    command += ["--base-model", str(tiny_bert), *FLAGS]
+    mark, trainer = output / "training.json", output / ".work" / "trainer"
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: any(trainer.glob("checkpoint-*/trainer_state.json")), process)
+        process.kill()
+        killed = process.wait() == -signal.SIGKILL
+    marked_after_kill = mark.exists()
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "resuming from" not in said or "loss" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.terminate()
+        printed, rest = process.communicate(timeout=START)
+    terminated = subprocess.CompletedProcess(command, process.returncode, printed, said + rest)
+    marked_after_termination = mark.exists()
+    last = resumption.last_checkpoint(trainer)
+    assert last is not None
+
+    run(settings(reviews, output, *FLAGS))
+    steps = int(last.name.removeprefix("checkpoint-"))
+    return Ordeal(killed, marked_after_kill, terminated, marked_after_termination, steps, output)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait for something that a process does."""
+    deadline = time.monotonic() + START
+    while not condition():
+        assert process.poll() is None, "the process ended first"
+        assert time.monotonic() < deadline, "the process did not get there in time"
+        time.sleep(0.005)
+
+
+def test_a_checkpoint_is_whole(finished: Finished) -> None:
+    """A finished checkpoint has its seven files and nothing else; the work directory is gone."""
+    assert sorted(file.name for file in finished.output.iterdir()) == FILES
+
+
+def test_it_learns(finished: Finished) -> None:
+    """Words that tell the star are learnt: most comments of the test split are labelled right."""
+    assert finished.record["measures"]["accuracy"] > 0.6
+
+
+def test_the_model_knows_its_labels(finished: Finished) -> None:
+    """config.json names the labels in the order of the outputs."""
+    model = AutoModelForSequenceClassification.from_pretrained(finished.output, local_files_only=True)
+    assert model.config.id2label == {0: "1", 1: "2", 2: "3", 3: "4", 4: "5"}
+
+
+def test_the_tokenizer_neither_cuts_nor_pads(finished: Finished) -> None:
+    """tokenizer.json loses the truncation and padding that the base model had baked in."""
+    tokenizer = Tokenizer.from_file(str(finished.output / "tokenizer.json"))
+    assert (tokenizer.truncation, tokenizer.padding) == (None, None)
+    assert len(tokenizer.encode("ba " * 50).ids) == 52
+
+
+def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> None:
+    """training.json tells data, splits, settings and versions; max_length is what the model can take."""
+    record = finished.record
+    assert record["labels"] == ["1", "2", "3", "4", "5"]
+    assert (record["seed"], record["max_length"]) == (0, 64)
+    assert record["data"] == {
+        "files": [
+            {
+                "name": "reviews.tsv",
+                "sha256": splits.sha256(reviews),
+                "rows": 302,
+                "broken": {"label not one of the labels": 1},
+            }
+        ],
+        "rows": 302,
+        "broken": 1,
+        "duplicates": 1,
+        "splits": {"train": 240, "validation": 30, "test": 30},
+    }
+    assert record["hyperparameters"]["epochs"] == 12
+    assert record["versions"].keys() >= {"torch", "transformers", "datasets"}
+    assert 0.05 <= record["temperature"] <= 20
+
+
+def test_the_measures_are_the_saved_models(finished: Finished) -> None:
+    """The model in the checkpoint, asked anew about test.parquet, is right as often as the record says."""
+    model = AutoModelForSequenceClassification.from_pretrained(finished.output, local_files_only=True)
+    tokenizer = Tokenizer.from_file(str(finished.output / "tokenizer.json"))
+    tokenizer.enable_truncation(finished.record["max_length"])
+    test = parquet.read_table(finished.output / "test.parquet").to_pylist()
+    right = 0
+    for row in test:
+        logits = model(
+            input_ids=model.dummy_inputs["input_ids"].new([tokenizer.encode(row["text"]).ids])
+        ).logits
+        right += model.config.id2label[int(logits.argmax())] == row["label"]
+    assert right / len(test) == pytest.approx(finished.record["measures"]["accuracy"])
+
+
+def test_the_best_epoch_is_kept(finished: Finished) -> None:
+    """The record names the epoch whose model was kept, one of those that were trained."""
+    assert finished.record["hyperparameters"]["best_epoch"] in range(1, 13)
+
+
+def test_measures_are_printed(finished: Finished) -> None:
+    """The run ends with a table of the measures and of each urgency."""
+    for part in (
+        "Test split: 30 comments",
+        "macro f1",
+        "quadratic weighted kappa",
+        "high",
+        "low",
+        "Confusion",
+    ):
+        assert part in finished.printed
+
+
+def test_an_interrupted_run_is_no_checkpoint(ordeal: Ordeal) -> None:
+    """After kill -9 and after SIGTERM no training.json says that a checkpoint is finished."""
+    assert ordeal.killed
+    assert not ordeal.marked_after_kill
+    assert not ordeal.marked_after_termination
+
+
+def test_a_killed_run_is_resumed(ordeal: Ordeal) -> None:
+    """After kill -9 the same command goes on from the last checkpoint, without reading the data again."""
+    assert "resuming from checkpoint at step" in ordeal.terminated.stderr
+    assert "tokenising" not in ordeal.terminated.stderr
+
+
+def test_sigterm_says_how_to_go_on(ordeal: Ordeal) -> None:
+    """SIGTERM ends the run with a sentence and the signal's exit status, without a traceback."""
+    assert ordeal.terminated.returncode == 128 + signal.SIGTERM
+    last = ordeal.terminated.stderr.splitlines()[-1]
+    assert last == "interrupted (SIGTERM): run the same command again to go on from there"
+    assert "Traceback" not in ordeal.terminated.stderr
+
+
+def test_sigterm_saves_the_step_it_came_in(ordeal: Ordeal) -> None:
+    """What was trained since the last epoch is in the checkpoint that SIGTERM leaves."""
+    shown = [line for line in ordeal.terminated.stderr.splitlines() if line.startswith("step ")]
+    assert ordeal.steps >= int(shown[-1].split()[1])
+
+
+def test_a_resumed_run_gives_the_same_model(ordeal: Ordeal, finished: Finished) -> None:
+    """Killed, terminated and resumed, the run ends with the weights it has when left alone."""
+    weights = [(output / "model.safetensors").read_bytes() for output in (ordeal.output, finished.output)]
+    assert weights[0] == weights[1]
+
+
+def test_torchrun(tmp_path: Path, reviews: Path, tiny_bert: Path) -> None:
+    """Two processes under torchrun train together and write one checkpoint."""
+    output = tmp_path / "checkpoint"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "finetune", "--data", str(reviews), "--output", str(output)]
+    command += ["--base-model", str(tiny_bert), "--epochs", "2"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert sorted(file.name for file in output.iterdir()) == FILES
+    record = json.loads((output / "training.json").read_text())
+    assert (record["processes"], record["measures"]["comments"]) == (2, 30)
+    # 240 comments in steps of twice 16, and each line once.
+    assert "step 16 of 16" in result.stderr
+    assert result.stderr.count("epoch 2 of 2") == 1
+    # What guessing among five labels costs, not twice that.
+    losses = re.findall(r"step 1 of 16: loss (\S+)", result.stderr)
+    assert [float(loss) for loss in losses] == [pytest.approx(math.log(5), abs=0.3)]

@@ -45,8 +45,11 @@ class Consumer:
 
     def log_lines(self) -> list[str]:
         """The messages logged so far."""
-        lines = self._log.read_text().splitlines()
-        return [json.loads(line)["message"] if line.startswith("{") else line for line in lines]
+        return [json.loads(line)["message"] if line.startswith("{") else line for line in self.raw_log()]
+
+    def raw_log(self) -> list[str]:
+        """What the process has printed so far, line by line."""
+        return self._log.read_text().splitlines()
 
     def wait(self, seconds: float = 90.0) -> int:
         """The exit code, once the process has ended by itself."""

@@ -89,6 +89,16 @@ def test_cuda_without_a_gpu_is_an_error_and_auto_says_so(start: Start) -> None:
     assert any("on cpu in fp32: --device auto found no usable GPU" in line for line in taken.log_lines())
 
 
+def test_logs_are_json_lines(start: Start) -> None:
+    """Off a terminal every line that the consumer prints, from start to end, is one JSON object."""
+    consumer = start("--log-level", "debug")
+    consumer.wait_ready()
+    assert consumer.stop() == 0
+
+    lines = [json.loads(line) for line in consumer.raw_log()]
+    assert lines[-1]["message"] == "stopped"
+
+
 def test_taken_metrics_port_is_an_error(start: Start) -> None:
     """A taken metrics port ends the start with code 6."""
     with socket.create_server(("127.0.0.1", 0)) as holder:

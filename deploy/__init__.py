@@ -1,0 +1,1 @@
+"""Ways to run the service: on one machine, in a container, in a cluster."""

@@ -128,7 +128,7 @@ class Settings:
     batch_size: int = field(metadata=_flag(16, "comments a step, on each device", **_COUNT))
     learning_rate: float = field(
         metadata=_flag(
-            2e-4,
+            1e-4,
             "at its peak; right for the small default model, for bert-base take 3e-5",
             type=_checked(float, lambda rate: 0 < rate < 1, "a number between 0 and 1"),
             metavar="X",

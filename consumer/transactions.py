@@ -1,6 +1,5 @@
 """One batch = one Kafka transaction: its results, its dead letters and its input offsets, or nothing."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,6 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 
 from consumer.errors import TransactionFailed
 from consumer.messages import Outgoing
-
-log = logging.getLogger(__name__)
 
 # Large batches make a send 2 to 3 times cheaper; a flush ends the linger, so it delays nothing.
 BATCH_BYTES = 262_144
@@ -124,5 +121,6 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         try:
             producer.close(timeout=0)
-        except KafkaError as error:
-            log.debug("closing the producer: %s", type(error).__name__)
+        except KafkaError:
+            # close() flushes first and gives up there if records are pending, with its thread still running.
+            producer._sender.force_close()

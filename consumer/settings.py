@@ -58,7 +58,10 @@ class Settings(BaseSettings):
     device: DeviceChoice = _setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
     threads: int = _setting(0, "CPU threads of the model; 0 takes one a core", unit="threads", ge=0)
     micro_batch_tokens: int = _setting(
-        4096, "padded tokens the model computes at once; more needs more memory", unit="tokens", gt=0
+        0,
+        "padded tokens the model computes at once; 0 takes what suits the device",
+        unit="tokens",
+        ge=0,
     )
     max_batch_seconds: float = _setting(
         1.0,

@@ -12,11 +12,11 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
 		--editable '.[finetune,export,local,test,check]'
-	touch $@
+	@touch $@
 
 demo: $(INSTALLED) ## train, export and route a few hundred comments through a real Kafka; DATA=FILE streams yours
 	@$(BIN)/python -m deploy.local demo $(if $(DATA),--data '$(DATA)')

@@ -80,7 +80,7 @@ def _fine_tuned(console: Console, directory: Path) -> Path:
 
 def _exported(console: Console, directory: Path, checkpoint: Path) -> Path:
     bundle = directory / "bundle"
-    command = "export", str(checkpoint), "--output", str(bundle)
+    command = "export", str(checkpoint), "--output", str(bundle), "--name", "stars-sample"
     recipe = hashlib.sha256((checkpoint / "training.json").read_bytes()).hexdigest()
     _make(console, bundle / "bundle.json", recipe, command)
     return bundle

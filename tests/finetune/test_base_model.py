@@ -19,10 +19,11 @@ from finetune.settings import parse_settings
 DEFAULT = parse_settings(["--data", "x", "--output", "y"]).base_model
 
 
-def test_default_is_in_a_package() -> None:
+def test_default_is_in_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default model is found in its package, which is not imported."""
     if importlib.util.find_spec(DEFAULT) is None:
         pytest.skip(f"the package {DEFAULT} is not installed")
+    monkeypatch.delitem(sys.modules, DEFAULT, raising=False)
     config = base_model.load_config(base_model.find(DEFAULT))
     assert (config.num_hidden_layers, config.hidden_size) == (6, 384)
     assert DEFAULT not in sys.modules

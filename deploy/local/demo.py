@@ -27,6 +27,7 @@ from finetune.data import TEXT_COLUMN
 # The sample is 780 short comments, as many of each label: six times through them take three minutes on two
 # cores, and they stand twice the default rate, at which real reviews, mostly five stars, teach nothing.
 FINETUNE_OPTIONS = ("--epochs", "6", "--learning-rate", "2e-4", "--max-length", "128")
+EXPORT_OPTIONS = ("--name", "stars-sample")
 STEPS = 6
 DELAYS = "p50, p99: half, and 99 in 100, were published within that time of being sent"
 
@@ -80,8 +81,9 @@ def _fine_tuned(console: Console, directory: Path) -> Path:
 
 def _exported(console: Console, directory: Path, checkpoint: Path) -> Path:
     bundle = directory / "bundle"
-    command = "export", str(checkpoint), "--output", str(bundle), "--name", "stars-sample"
-    recipe = hashlib.sha256((checkpoint / "training.json").read_bytes()).hexdigest()
+    command = "export", str(checkpoint), "--output", str(bundle), *EXPORT_OPTIONS
+    trained = hashlib.sha256((checkpoint / "training.json").read_bytes()).hexdigest()
+    recipe = f"{trained} {' '.join(EXPORT_OPTIONS)}"
     _make(console, bundle / "bundle.json", recipe, command)
     return bundle
 

@@ -51,14 +51,17 @@ def once(directory: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, 
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """Return the latest complete checkpoint of Trainer, and remove those cut short while being written.
+    """Return the latest complete checkpoint of Trainer, and remove those cut short.
 
-    Trainer writes trainer_state.json last.
+    One may have been cut short while written, of which trainer_state.json is the end, or while deleted, which
+    takes its files in any order.
     """
     complete: dict[int, Path] = {}
     for checkpoint in directory.glob("checkpoint-*"):
         try:
             step = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
+            for needed in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
+                (checkpoint / needed).stat()
         except (OSError, ValueError, KeyError):
             shutil.rmtree(checkpoint)
         else:

@@ -16,7 +16,20 @@ def trained(work: Path, step: int, state: str | None = None) -> Path:
     checkpoint.mkdir(parents=True)
     state = json.dumps({"global_step": step}) if state is None else state
     (checkpoint / "trainer_state.json").write_text(state)
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt"):
+        (checkpoint / name).touch()
     return checkpoint
+
+
+@pytest.mark.parametrize("gone", ["model.safetensors", "optimizer.pt", "scheduler.pt"])
+def test_half_deleted_checkpoint_is_passed_over(gone: str, tmp_path: Path) -> None:
+    """A checkpoint that was being deleted when the run was killed is removed, and an older one is taken."""
+    whole = trained(tmp_path, 7)
+    half = trained(tmp_path, 14)
+    (half / gone).unlink()
+
+    assert resumption.last_checkpoint(tmp_path / "trainer") == whole
+    assert not half.exists()
 
 
 def test_same_arguments_go_on(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def ordeal(
     mark, trainer = output / "training.json", output / ".work" / "trainer"
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: any(trainer.glob("checkpoint-*/trainer_state.json")), process)
+        wait_until(lambda: any(map(is_json, trainer.glob("checkpoint-*/trainer_state.json"))), process)
         process.kill()
         killed = process.wait() == -signal.SIGKILL
     marked_after_kill = mark.exists()
@@ -102,6 +102,15 @@ def ordeal(
     run(settings(reviews, output, *FLAGS))
     steps = int(last.name.removeprefix("checkpoint-"))
     return Ordeal(killed, marked_after_kill, terminated, marked_after_termination, steps, output)
+
+
+def is_json(file: Path) -> bool:
+    """Whether the file has been written to its end."""
+    try:
+        json.loads(file.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,10 @@ UrgencyRouterError          1
 ├── DeviceError             4  the device asked for cannot be used
 ├── TopicsMissing           5  topics do not exist and the consumer may not make them
 ├── PortTaken               6  /metrics has no port to listen on
+├── SessionFailed           7  the model fails at every text, golden comments included
+├── AccessDenied            8  Kafka refuses the credentials, or a right is missing
+├── DeadLetterRefused       9  Kafka refuses even the shortened dead letter of a message
+├── OffsetLost             10  a committed offset is gone and --auto-offset-reset is none
 ├── BadMessage              -  never ends the process: the message goes to the dead letters
 └── BatchDiscarded          -  never ends the process: what is in flight is thrown away and read again
     ├── Rebalanced
@@ -54,6 +58,30 @@ class PortTaken(UrgencyRouterError):
     """Another process listens on the metrics port: stop it, or choose another port."""
 
     exit_code = 6
+
+
+class SessionFailed(UrgencyRouterError):
+    """The model no longer computes anything: start again, on another device if it comes back."""
+
+    exit_code = 7
+
+
+class AccessDenied(UrgencyRouterError):
+    """Kafka knows the credentials not, or grants too little: correct them, or add the right that is named."""
+
+    exit_code = 8
+
+
+class DeadLetterRefused(UrgencyRouterError):
+    """A message can neither be published nor dead-lettered: mend the dead-letter topic's settings."""
+
+    exit_code = 9
+
+
+class OffsetLost(UrgencyRouterError):
+    """Messages were deleted before they were read, and the setting forbids to go on without them."""
+
+    exit_code = 10
 
 
 class BadMessage(UrgencyRouterError):

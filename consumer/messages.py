@@ -26,6 +26,8 @@ REASONS: Final = {
     "text-not-a-string": "the text field is not a string",
     "text-empty": "the text holds nothing but white space",
     "too-large": "the labelled message would exceed max_message_bytes",
+    "refused-by-kafka": "Kafka refused the labelled message, for its size or its timestamp for instance",
+    "unclassifiable": "the model fails at this text, and at no other",
 }
 
 

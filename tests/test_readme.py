@@ -13,7 +13,7 @@ def test_tables_are_those_of_the_code() -> None:
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     """The README lists every exit code that an error has, and no other but 0."""
-    listed = {int(code) for code in re.findall(r"^\| (\d) \|", README.read_text(), re.MULTILINE)}
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)}
 
     raised = {
         error.exit_code

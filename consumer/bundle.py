@@ -2,10 +2,15 @@
 
 `bundle.json` names every other file with its SHA-256. Its `version` is the first 12 hex digits of a hash over
 those names and hashes, the labels and max_length: everything that decides an answer.
+
+A bundle is data from elsewhere: nothing in it is run as code, nothing outside its directory is read for it,
+and whatever it holds, reading it ends with a bundle or with a BundleError. The hashes tell that it is whole,
+not who made it.
 """
 
 import hashlib
 import os
+import reprlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +20,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from consumer.errors import BundleError
+from consumer.errors import BundleError, one_line
 
 FORMAT: Final = 1
 MANIFEST = "bundle.json"
@@ -26,8 +31,19 @@ GOLDEN = "golden.json"
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cuda", "cpu"]
+# Some tens of kilobytes are usual for bundle.json and golden.json, a few megabytes for a large vocabulary.
+# One protobuf message, and so one ONNX file, holds 2 GiB.
+LARGEST_JSON: Final = 2**20
+LARGEST_TOKENIZER: Final = 2**26
+LARGEST_FILE: Final = 2**31
+_LARGEST: Final = {TOKENIZER: LARGEST_TOKENIZER, GOLDEN: LARGEST_JSON}
+
 # A plain name: a bundle is data from elsewhere, and must not reach outside its directory.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+# ONNX Runtime goes by the ending, and reads another format too.
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$", max_length=100)]
+# It goes into every labelled message, and into log lines.
+Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\P{Cc}*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,7 +69,7 @@ class Variant(_Strict):
     `agreement` is None where the machine that exported it could not run it.
     """
 
-    file: FileName
+    file: ModelName
     precision: Literal["fp32", "fp16", "int8"]
     tolerance: float = Field(gt=0, lt=1)
     agreement: Agreement | None
@@ -66,14 +82,21 @@ class GoldenComment(_Strict):
     probabilities: tuple[float, ...]
 
 
+def _different(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label occurs twice")
+    return labels
+
+
 class Manifest(_Strict):
     """The contents of bundle.json."""
 
     format: Literal[1]
-    name: str = Field(min_length=1)
+    name: Words
     version: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-    labels: tuple[str, ...] = Field(min_length=2)
-    max_length: int = Field(gt=2)
+    labels: Annotated[tuple[Words, ...], Field(min_length=2, max_length=1000), AfterValidator(_different)]
+    # Attention takes memory by its square: the models there are read 512, few of them more.
+    max_length: int = Field(gt=2, le=8192)
     variants: dict[Device, Variant] = Field(min_length=1)
     files: dict[FileName, Sha256]
     training: dict[str, Any]
@@ -105,13 +128,13 @@ def read(directory: Path) -> Bundle:
             f"{directory / MANIFEST} lists no hash for {', '.join(unlisted)}; export the bundle again"
         )
     for name, expected in manifest.files.items():
-        _verify(directory / name, expected)
+        _verify(directory, name, expected)
     if manifest.version != version(manifest.files, manifest.labels, manifest.max_length):
         raise BundleError(
             f"{directory / MANIFEST} was changed after export: its version {manifest.version} does not match"
             " its labels, max_length and files; copy or export the bundle again"
         )
-    return Bundle(directory, manifest, _read_golden(directory / GOLDEN, labels=len(manifest.labels)))
+    return Bundle(directory, manifest, _read_golden(directory, labels=len(manifest.labels)))
 
 
 def version(files: Mapping[str, str], labels: Sequence[str], max_length: int) -> str:
@@ -156,18 +179,25 @@ def seal(
     variants: Mapping[Device, Variant],
     training: Mapping[str, Any],
 ) -> None:
-    """Write bundle.json over the files that lie in `directory`."""
+    """Write bundle.json over the files that lie in `directory`.
+
+    Raises:
+        BundleError: a value is not one that a bundle can have.
+    """
     files = {path.name: _sha256(path) for path in sorted(directory.iterdir()) if path.name != MANIFEST}
-    manifest = Manifest(
-        format=FORMAT,
-        name=name,
-        version=version(files, labels, max_length),
-        labels=tuple(labels),
-        max_length=max_length,
-        variants=dict(variants),
-        files=files,
-        training=dict(training),
-    )
+    try:
+        manifest = Manifest(
+            format=FORMAT,
+            name=name,
+            version=version(files, labels, max_length),
+            labels=tuple(labels),
+            max_length=max_length,
+            variants=dict(variants),
+            files=files,
+            training=dict(training),
+        )
+    except ValidationError as error:
+        raise BundleError(f"a bundle cannot hold this: {_first(error)}") from None
     (directory / MANIFEST).write_bytes(orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2))
 
 
@@ -184,12 +214,19 @@ def read_manifest(directory: Path) -> Manifest:
         BundleError: it is missing or not a manifest of this format.
     """
     path = directory / MANIFEST
-    content = _read_bytes(path)
+    try:
+        content = _inside(directory, MANIFEST, most=LARGEST_JSON).read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"cannot read {path}: {error.strerror};"
+            " --bundle must name a directory that `python -m export` wrote"
+        ) from None
     try:
         found = orjson.loads(content).get("format")
         if found != FORMAT:
             raise BundleError(
-                f"{path} has format {found!r}, this consumer reads format {FORMAT}; export it again"
+                f"{path} has format {one_line(reprlib.repr(found))}, this consumer reads format {FORMAT};"
+                " export it again"
             )
         return Manifest.model_validate_json(content)
     except (orjson.JSONDecodeError, AttributeError):
@@ -198,9 +235,12 @@ def read_manifest(directory: Path) -> Manifest:
         raise BundleError(f"{path}: {_first(error)}; export the bundle again") from None
 
 
-def _read_golden(path: Path, *, labels: int) -> tuple[GoldenComment, ...]:
+def _read_golden(directory: Path, *, labels: int) -> tuple[GoldenComment, ...]:
+    path = directory / GOLDEN
+    with _explained(path):
+        content = _inside(directory, GOLDEN, most=LARGEST_JSON).read_bytes()
     try:
-        golden = TypeAdapter(tuple[GoldenComment, ...]).validate_json(_read_bytes(path))
+        golden = TypeAdapter(tuple[GoldenComment, ...]).validate_json(content)
     except ValidationError as error:
         raise BundleError(f"{path}: {_first(error)}; export the bundle again") from None
     if not golden or any(len(comment.probabilities) != labels for comment in golden):
@@ -213,27 +253,51 @@ def _read_golden(path: Path, *, labels: int) -> tuple[GoldenComment, ...]:
 def _first(error: ValidationError) -> str:
     detail = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in detail["loc"])
-    return f"{where}: {detail['msg']}" if where else detail["msg"]
+    return one_line(f"{where}: {detail['msg']}" if where else detail["msg"])
 
 
-def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise BundleError(f"the bundle lacks {path}; copy or export it again")
-    if (actual := _sha256(path)) != expected:
+def _verify(directory: Path, name: str, expected: str) -> None:
+    path = directory / name
+    with _explained(path):
+        actual = _sha256(_inside(directory, name, most=_LARGEST.get(name, LARGEST_FILE)))
+    if actual != expected:
         raise BundleError(
             f"{path} was changed after export (SHA-256 {actual[:12]}…, expected {expected[:12]}…);"
             " copy or export the bundle again"
         )
 
 
-def _read_bytes(path: Path) -> bytes:
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what to do where a file that bundle.json names cannot be read."""
     try:
-        return path.read_bytes()
+        yield
+    except FileNotFoundError:
+        raise BundleError(f"the bundle lacks {path}; copy or export it again") from None
     except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}; copy or export the bundle again") from None
+
+
+def _inside(directory: Path, name: str, *, most: int) -> Path:
+    """Where a file of a bundle really lies, once that is known to be a file inside the bundle, and no larger.
+
+    Links inside the bundle are followed, since Kubernetes lays its volumes so.
+
+    Raises:
+        BundleError: it leads outside, is larger, or is something whose reading might never end.
+        OSError: it is missing or cannot be reached.
+    """
+    path = directory / name
+    real = Path(os.path.realpath(path, strict=True))
+    if not real.is_relative_to(os.path.realpath(directory)):
+        raise BundleError(f"{path} leads out of the bundle, to {real}; put the file itself there")
+    if not real.is_file():
+        raise BundleError(f"{path} is no regular file; copy or export the bundle again")
+    if (size := real.stat().st_size) > most:
         raise BundleError(
-            f"cannot read {path}: {error.strerror};"
-            " --bundle must name a directory that `python -m export` wrote"
-        ) from None
+            f"{path} has {size} bytes, and no bundle has more than {most} there; export it again"
+        )
+    return real
 
 
 def _sha256(path: Path) -> str:

@@ -1,23 +1,35 @@
 """Texts -> probabilities: tokenise, cut into micro-batches, run the ONNX session."""
 
 import ctypes
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from consumer import batching
 from consumer.bundle import TOKENIZER, Bundle, Device, DeviceChoice
-from consumer.errors import BundleError, DeviceError, GoldenMismatch
+from consumer.errors import BundleError, DeviceError, GoldenMismatch, SessionFailed, one_line
+
+log = logging.getLogger(__name__)
 
 # Padded tokens in a micro-batch. A CPU is a third faster while the activations stay in its caches; a GPU
 # wants enough work to fill it.
 TOKEN_BUDGETS: dict[Device, int] = {"cpu": 1024, "cuda": 16384}
+# How much of a text is tokenised, in characters for each token that the model reads. Tokenising 10 MB takes
+# 4 GB, to throw nearly all of it away. Of 8,694 reviews that filled 32 tokens none needed more than 5.8
+# characters a token, so this leaves room for three times as much white space.
+CHARACTERS_PER_TOKEN = 20
+# Texts tokenised at once: the tokenizer holds what it truncates until their encodings go.
+TOKENISED_TEXTS = 128
+# What a model takes, by name: its numbers, and [batch, sequence].
+_INPUTS = {"input_ids": ("tensor(int64)", 2), "attention_mask": ("tensor(int64)", 2)}
 
 
 class Classifier:
@@ -45,33 +57,71 @@ class Classifier:
         Raises:
             DeviceError: the device is unusable or the bundle has no variant for it.
             BundleError: the model or the tokenizer cannot be loaded.
+            SessionFailed: the model computes nothing on the device.
         """
         self.rate = 0.0
         self._bundle = bundle
         self._tokenizer = _load_tokenizer(bundle)
         self.device, self.device_reason, self._session = _open_session(bundle, device, threads)
+        self._options = onnxruntime.RunOptions()
+        # ONNX Runtime prints what its exceptions say as well.
+        self._options.log_severity_level = 4
         self._token_budget = token_budget or TOKEN_BUDGETS[self.device]
         longest = bundle.manifest.max_length
         largest = np.ones((max(1, self._token_budget // longest), longest), dtype=np.int64)
-        self._run(largest, np.ones_like(largest))
+        self._answer(largest, np.ones_like(largest))
 
     @property
     def precision(self) -> str:
         """The number format of the variant in use."""
         return self._bundle.manifest.variants[self.device].precision
 
+    @property
+    def characters(self) -> int:
+        """How many characters of a text are read, counted from its first that is not white space."""
+        return CHARACTERS_PER_TOKEN * self._bundle.manifest.max_length
+
     def classify(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Give each text its probabilities, in the order of the texts.
 
+        Of a text the first `characters` are read. A text gets the answer that the whole of it would get
+        whenever the words in them fill max_length tokens.
+
         Returns:
-            [texts, labels], each row summing to 1.
+            [texts, labels], each row summing to 1; a row of NaN where the model fails at the text alone.
+
+        Raises:
+            SessionFailed: it fails at a golden comment as well.
         """
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        token_counts = np.fromiter(map(len, encodings), dtype=np.intp, count=len(encodings))
-        probabilities = np.empty((len(texts), len(self._bundle.manifest.labels)), dtype=np.float32)
-        for group in batching.micro_batches(token_counts, self._token_budget):
-            probabilities[group] = self._run(*_padded([encodings[index] for index in group]))
+        tokens = self._tokenise([text.lstrip()[: self.characters] for text in texts])
+        token_counts = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
+        probabilities = np.full((len(texts), len(self._bundle.manifest.labels)), np.nan, dtype=np.float32)
+        tokenised = np.flatnonzero(token_counts)
+        for group in batching.micro_batches(token_counts[tokenised], self._token_budget):
+            indices = tokenised[group]
+            probabilities[indices] = self._answer(*_padded([tokens[index] for index in indices]))
         return probabilities
+
+    def require_working(self) -> None:
+        """Run the shortest golden comment: does the model fail at a text, or at everything?
+
+        Raises:
+            SessionFailed: it fails, or gives another answer than the bundle states.
+        """
+        golden = min(self._bundle.golden, key=lambda comment: len(comment.text))
+        try:
+            got = self._run(*_padded(self._tokenise([golden.text])))[0]
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            what = _said(error)
+        else:
+            expected = np.array(golden.probabilities, dtype=np.float32)
+            if np.abs(got - expected).max() <= self._tolerance:
+                return
+            what = f"it gives {got.round(4).tolist()} instead of {expected.round(4).tolist()}"
+        raise SessionFailed(
+            f"the model on {self.device} fails at everything, at a golden comment too: {what}; start again,"
+            " and if it comes back look at the device, or use --device cpu"
+        )
 
     def prove(self) -> None:
         """Run the golden comments, together and one by one, and compare with what the bundle states.
@@ -89,39 +139,127 @@ class Classifier:
         self._compare(np.concatenate([self.classify([text]) for text in texts]), expected, "alone")
 
     def _compare(self, got: NDArray[np.float32], expected: NDArray[np.float32], how: str) -> None:
-        tolerance = self._bundle.manifest.variants[self.device].tolerance
         # Written so that NaN, which compares false with everything, fails too.
-        failed = ~(np.abs(got - expected).max(axis=1) <= tolerance)
+        failed = ~(np.abs(got - expected).max(axis=1) <= self._tolerance)
         if failed.any():
             first = int(failed.argmax())
             raise GoldenMismatch(
                 f"{failed.sum()} of {len(expected)} golden comments, run {how} on {self.device}, differ from"
-                f" the bundle by more than {tolerance}: number {first},"
+                f" the bundle by more than {self._tolerance}: number {first},"
                 f" {self._bundle.golden[first].text[:60]!r}, should give {expected[first].round(4).tolist()}"
                 f" and gave {got[first].round(4).tolist()}; this device or this build of ONNX Runtime"
                 " computes wrongly: try --device cpu, or another version"
             )
 
-    def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Any:
+    @property
+    def _tolerance(self) -> float:
+        return self._bundle.manifest.variants[self.device].tolerance
+
+    def _tokenise(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Give each text its token ids, none where the tokenizer fails at it."""
+        tokens: list[NDArray[np.int64]] = []
+        for start in range(0, len(texts), TOKENISED_TEXTS):
+            chunk = texts[start : start + TOKENISED_TEXTS]
+            try:
+                with _panics_caught():
+                    encodings = self._tokenizer.encode_batch_fast(chunk)
+            except Exception as error:  # tokenizers raises plain Exception
+                if len(texts) == 1:
+                    log.warning("the tokenizer fails at a text: %s", type(error).__name__)
+                    return [np.array([], dtype=np.int64)]
+                tokens += [self._tokenise([text])[0] for text in chunk]
+            else:
+                tokens += [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        return tokens
+
+    def _answer(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Run texts together, or in halves where the session fails at that many at once.
+
+        Args:
+            input_ids: [texts, tokens].
+            attention_mask: [texts, tokens], 0 for padding.
+
+        Returns:
+            [texts, labels]; a row of NaN where the session fails at the text alone, or gives it no numbers.
+
+        Raises:
+            SessionFailed: it fails at a golden comment as well.
+        """
+        texts, width = input_ids.shape
+        # Micro-batches cut before the budget was lowered are larger than it.
+        if texts > (fitting := max(1, self._token_budget // width)):
+            return self._answer_in_parts(input_ids, attention_mask, fitting)
+        try:
+            probabilities = self._run(input_ids, attention_mask)
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            if texts == 1:
+                self.require_working()
+                log.warning("the model fails at a text of %d tokens: %s", width, _said(error))
+                return np.full((1, len(self._bundle.manifest.labels)), np.nan, dtype=np.float32)
+            half = (texts + 1) // 2
+            probabilities = self._answer_in_parts(input_ids, attention_mask, half)
+            # If no text is at fault, it was how many there were, and would be again.
+            if np.isfinite(probabilities).all():
+                self._lower_budget(texts * width, half * width, error)
+        probabilities[~np.isfinite(probabilities).all(axis=1)] = np.nan
+        return probabilities
+
+    def _answer_in_parts(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], texts: int
+    ) -> NDArray[np.float32]:
+        parts = [slice(start, start + texts) for start in range(0, len(input_ids), texts)]
+        return np.concatenate([self._answer(input_ids[part], attention_mask[part]) for part in parts])
+
+    def _lower_budget(self, failed: int, worked: int, error: Exception) -> None:
+        if worked < self._token_budget:
+            log.warning(
+                "the model fails at %d padded tokens at once and works with %d (%s): micro-batches hold no"
+                " more from now on; --micro-batch-tokens %d starts with that",
+                failed,
+                worked,
+                _said(error),
+                worked,
+            )
+            self._token_budget = worked
+
+    def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return self._session.run(["probabilities"], feed)[0]
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], feed, self._options)[0]
+        return probabilities
 
 
-def _padded(encodings: Sequence[Encoding]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    width = max(map(len, encodings))
-    input_ids = np.zeros((len(encodings), width), dtype=np.int64)
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _padded(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    width = max(map(len, tokens))
+    input_ids = np.zeros((len(tokens), width), dtype=np.int64)
     attention_mask = np.zeros_like(input_ids)
-    for row, encoding in enumerate(encodings):
-        input_ids[row, : len(encoding)] = encoding.ids
-        attention_mask[row, : len(encoding)] = 1
+    for row, of_text in enumerate(tokens):
+        input_ids[row, : len(of_text)] = of_text
+        attention_mask[row, : len(of_text)] = 1
     return input_ids, attention_mask
 
 
-def _load_tokenizer(bundle: Bundle) -> Tokenizer:
+@contextmanager
+def _panics_caught() -> Iterator[None]:
+    """Let a panic of the tokenizer, a BaseException of no class that can be imported, be an Exception."""
     try:
-        tokenizer = Tokenizer.from_file(str(bundle.path(TOKENIZER)))
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError(str(error)) from None
+
+
+def _load_tokenizer(bundle: Bundle) -> Tokenizer:
+    path = bundle.path(TOKENIZER)
+    try:
+        with _panics_caught():
+            tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises plain Exception
-        raise BundleError(f"cannot load {bundle.path(TOKENIZER)}: {error}; export the bundle again") from None
+        raise BundleError(f"cannot load {path}: {one_line(error)}; export the bundle again") from None
     tokenizer.enable_truncation(bundle.manifest.max_length)
     tokenizer.no_padding()
     return tokenizer
@@ -147,7 +285,7 @@ def _cpu_session(bundle: Bundle, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     # Spinning threads burn the core that the Kafka loop needs: a lone comment costs four times the CPU.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return _load_model(_model_path(bundle, "cpu"), options, ["CPUExecutionProvider"])
+    return _load_model(bundle, _model_path(bundle, "cpu"), options, ["CPUExecutionProvider"])
 
 
 def _cuda_session(bundle: Bundle) -> onnxruntime.InferenceSession:
@@ -164,7 +302,7 @@ def _cuda_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     onnxruntime.preload_dlls()
     # Shapes vary, so the arena grows only by what a shape needs instead of doubling.
     cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session = _load_model(path, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
+    session = _load_model(bundle, path, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError(
             "ONNX Runtime could not load its CUDA provider; install the cuda extra"
@@ -184,9 +322,23 @@ def _model_path(bundle: Bundle, device: Device) -> Path:
 
 
 def _load_model(
-    path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
+    bundle: Bundle, path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
 ) -> onnxruntime.InferenceSession:
+    # A model may keep weights in files beside it, which no hash vouches for. This is where ONNX Runtime looks
+    # for them, and beneath a file there is none.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise BundleError(f"ONNX Runtime cannot load {path}: {error}; export the bundle again") from None
+        raise BundleError(
+            f"ONNX Runtime cannot load {path}: {one_line(error)}; export the bundle again"
+        ) from None
+    inputs = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in session.get_inputs()}
+    outputs = {tensor.name: (tensor.type, tensor.shape[1:]) for tensor in session.get_outputs()}
+    labels = len(bundle.manifest.labels)
+    if inputs != _INPUTS or outputs != {"probabilities": ("tensor(float)", [labels])}:
+        raise BundleError(
+            f"{path} computes {one_line(outputs)} from {one_line(inputs)}, and not the probabilities of"
+            f" {labels} labels from input_ids and attention_mask; export the bundle again"
+        )
+    return session

@@ -14,9 +14,12 @@ UrgencyRouterError          1
 ├── BadMessage              -  never ends the process: the message goes to the dead letters
 └── BatchDiscarded          -  never ends the process: what is in flight is thrown away and read again
     ├── Rebalanced
+    ├── TopicMadeAgain
     └── TransactionFailed
+        └── RecordsRefused
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -55,7 +58,7 @@ class TopicsMissing(UrgencyRouterError):
 
 
 class PortTaken(UrgencyRouterError):
-    """Another process listens on the metrics port: stop it, or choose another port."""
+    """The metrics port cannot be listened on: free it, or choose another port or address."""
 
     exit_code = 6
 
@@ -103,5 +106,26 @@ class Rebalanced(BatchDiscarded):
     """The group has rebalanced since the batch was read, so its partitions may belong to another member."""
 
 
+class TopicMadeAgain(BatchDiscarded):
+    """The input topic was deleted and made again: what is in flight belongs to the old one."""
+
+
 class TransactionFailed(BatchDiscarded):
     """The transaction did not commit, or nobody knows whether it did: rebuild the producer first."""
+
+
+class RecordsRefused(TransactionFailed):
+    """Kafka refuses some records whatever the state it is in: publish something else in their place.
+
+    `errors` gives, per index of a record in the batch, Kafka's word for it.
+    """
+
+    def __init__(self, errors: Mapping[int, str]) -> None:
+        kinds = ", ".join(sorted(set(errors.values())))
+        super().__init__(f"Kafka refuses {len(errors)} records for good: {kinds}")
+        self.errors = errors
+
+
+def one_line(words: object) -> str:
+    """Words from elsewhere, made fit to stand in an error: one line, printable, not long."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(words)[:300])

@@ -1,16 +1,22 @@
 """Texts to probabilities."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from consumer import bundle
 from consumer.bundle import Bundle, GoldenComment
 from consumer.classifier import Classifier
-from consumer.errors import BundleError, DeviceError, GoldenMismatch
+from consumer.errors import BundleError, DeviceError, GoldenMismatch, SessionFailed
+from tests import faults
 from tests.conftest import LABELS, comments
+from tests.faults import FaultySession
 
 # Sums in another order move the last digits of fp32.
 SAME = 1e-5
@@ -104,3 +110,178 @@ def test_model_that_is_no_model_is_refused(whole: Bundle, tmp_path: Path) -> Non
 
     with pytest.raises(BundleError, match=r"cannot load \S+model\.cpu\.onnx"):
         Classifier(replace(whole, directory=tmp_path), device="cpu")
+
+
+@pytest.fixture
+def own(whole: Bundle) -> Classifier:
+    """The tiny bundle on the CPU, with a session to break, and a budget of four long texts."""
+    return Classifier(whole, device="cpu", token_budget=4 * whole.manifest.max_length, threads=1)
+
+
+def more_than(tokens: int) -> Callable[[NDArray[np.int64]], bool]:
+    """Whether there are more padded tokens than that at once."""
+    return lambda input_ids: bool(input_ids.size > tokens)
+
+
+def containing(classifier: Classifier, word: str) -> Callable[[NDArray[np.int64]], bool]:
+    """Whether a word is among the texts."""
+    token = classifier._tokenizer.token_to_id(word)
+    assert token is not None
+    return lambda input_ids: bool((input_ids == token).any())
+
+
+def test_out_of_memory_changes_no_answer(own: Classifier, classifier: Classifier) -> None:
+    """Micro-batches that do not fit are halved until they do, and each text gets its own answer."""
+    texts = comments(60, seed=6)
+    session = FaultySession(own, fails=more_than(70))
+
+    np.testing.assert_allclose(own.classify(texts), classifier.classify(texts), atol=SAME)
+
+    assert session.failures > 0
+
+
+def test_out_of_memory_is_met_once(own: Classifier, caplog: pytest.LogCaptureFixture) -> None:
+    """What did not fit is not tried again: the budget stays lower, and the log says so once."""
+    texts = comments(60, seed=6)
+    session = FaultySession(own, fails=more_than(130))
+    own.classify(texts)
+    failures = session.failures
+
+    for _ in range(3):
+        own.classify(texts)
+
+    assert session.failures == failures
+    [warning] = [entry.getMessage() for entry in caplog.records]
+    assert "works with 128" in warning
+    assert "Failed to allocate memory" in warning
+
+
+def test_out_of_memory_at_the_start(whole: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget that does not fit when the session warms up is lowered there, and the proof holds."""
+    real = Classifier._run
+
+    def small(self: Classifier, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Any:
+        if input_ids.size > 1000:
+            raise faults.RuntimeException(faults.OUT_OF_MEMORY)
+        return real(self, input_ids, attention_mask)
+
+    monkeypatch.setattr(Classifier, "_run", small)
+
+    started = Classifier(whole, device="cpu", token_budget=100_000, threads=1)
+
+    assert 500 < started._token_budget <= 1000
+    started.prove()
+
+
+@pytest.mark.parametrize("fault", ["fails", "no_numbers"])
+def test_text_that_fails_alone_has_no_answer(own: Classifier, classifier: Classifier, fault: str) -> None:
+    """Only the text that the model fails at, or gives a NaN, gets none: a row of NaN among the others."""
+    texts = [text for text in comments(60, seed=7) if "kettle" not in text]
+    texts[20:20] = ["the kettle is late"]
+    FaultySession(own, **{fault: containing(own, "kettle")})
+
+    answers = own.classify(texts)
+
+    assert np.isnan(answers).all(axis=1).nonzero()[0].tolist() == [20]
+    others = [index for index in range(len(texts)) if index != 20]
+    np.testing.assert_allclose(answers[others], classifier.classify(texts)[others], atol=SAME)
+
+
+def test_text_that_fails_does_not_lower_the_budget(own: Classifier) -> None:
+    """Nobody can slow the consumer down for good with a text that the model fails at."""
+    budget = own._token_budget
+    FaultySession(own, fails=containing(own, "kettle"))
+
+    own.classify([*comments(30, seed=8), "kettle"])
+
+    assert own._token_budget == budget
+
+
+def test_text_beyond_the_embeddings(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A text at which ONNX Runtime itself fails has no answer, and its neighbours have theirs."""
+    fatal = bundle.read(faults.with_a_word_it_fails_at(tiny_bundle, tmp_path / "bundle"))
+    fails_at_a_word = Classifier(fatal, device="cpu", threads=1)
+    fails_at_a_word.prove()
+
+    answers = fails_at_a_word.classify(["late", f"late {faults.FATAL}", "great"])
+
+    assert np.isnan(answers).any(axis=1).tolist() == [False, True, False]
+
+
+def test_session_that_fails_at_everything(own: Classifier) -> None:
+    """When a golden comment fails too it is no text's fault: the error says what ONNX Runtime said."""
+    FaultySession(own, fails=lambda _: True)
+
+    with pytest.raises(SessionFailed, match="Failed to allocate memory") as caught:
+        own.classify(["abracadabra", "late again"])
+
+    assert "abracadabra" not in str(caught.value)
+    assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize("wrong", [0.5, float("nan")])
+def test_session_that_answers_wrongly_does_not_work(own: Classifier, wrong: float) -> None:
+    """A session that gives a golden comment another answer than at the start, or NaN, is broken."""
+    own.require_working()
+    real = own._session
+
+    class Wrong:
+        def run(self, *arguments: Any) -> Any:
+            [probabilities] = real.run(*arguments)
+            return [np.abs(probabilities - np.float32(wrong))]
+
+    own._session = Wrong()
+
+    with pytest.raises(SessionFailed, match="instead of"):
+        own.require_working()
+
+
+def test_proof_refuses_a_session_that_gives_no_numbers(own: Classifier) -> None:
+    """One golden comment without numbers is enough to refuse the device."""
+    [first, *_] = own._bundle.golden
+    ids = own._tokenizer.encode(first.text).ids
+    FaultySession(own, no_numbers=lambda of_text: of_text[: len(ids)].tolist() == ids)
+
+    with pytest.raises(GoldenMismatch, match="number 0"):
+        own.prove()
+
+
+def test_text_that_the_tokenizer_fails_at(own: Classifier, classifier: Classifier) -> None:
+    """A text that cannot be tokenised has no answer, and its neighbours have theirs."""
+    texts = comments(300, seed=9)
+
+    answers = own.classify([*texts[:200], "half a pair: \ud83d", *texts[200:]])
+
+    assert np.isnan(answers).any(axis=1).nonzero()[0].tolist() == [200]
+    np.testing.assert_allclose(np.delete(answers, 200, axis=0), classifier.classify(texts), atol=SAME)
+
+
+def test_nothing_of_a_text_is_logged(own: Classifier, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever fails, no log line holds a word of the text."""
+    caplog.set_level(logging.DEBUG)
+    FaultySession(own, fails=containing(own, "kettle"))
+
+    own.classify(["kettle abracadabra", "abracadabra \ud83d", "late"])
+
+    assert len(caplog.records) == 2
+    assert "abracadabra" not in caplog.text
+
+
+@pytest.mark.parametrize("filler", ["late ", "late, great! ", "kettle\n\n", "\u592a"])
+def test_only_the_first_part_of_a_text_counts(classifier: Classifier, filler: str) -> None:
+    """Once its first part fills max_length, what follows changes nothing; white space first takes no part."""
+    start = filler * (classifier.characters // len(filler))
+
+    answers = classifier.classify([start, start + "broken awful refund " * 5000, " \n" * 5000 + start])
+
+    np.testing.assert_allclose(answers, np.repeat(answers[:1], 3, axis=0), atol=SAME)
+
+
+def test_cut_changes_no_answer_of_a_text_that_fills_the_model(whole: Bundle, classifier: Classifier) -> None:
+    """Long texts get the answer that they get uncut."""
+    uncut = Classifier(whole, device="cpu", threads=1)
+    uncut._bundle = replace(whole, manifest=whole.manifest.model_copy(update={"max_length": 10**6}))
+    texts = [" ".join(comments(40, seed=seed)) for seed in range(20)]
+    assert min(map(len, texts)) > classifier.characters
+
+    np.testing.assert_allclose(classifier.classify(texts), uncut.classify(texts), atol=SAME)

@@ -1,5 +1,6 @@
 """Records read -> records to publish: decode, classify, choose the urgency, encode."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ from numpy.typing import NDArray
 
 from consumer import messages
 from consumer.classifier import Classifier
-from consumer.errors import BadMessage
+from consumer.errors import BadMessage, DeadLetterRefused
 from consumer.messages import Model, Outgoing, now
 from consumer.routing import Routing
 from consumer.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Labeller:
@@ -23,28 +26,63 @@ class Labeller:
         self._model = model
 
     def label(self, records: list[Any]) -> list[Outgoing]:
-        """Label each comment, and make a dead letter of each record that holds none."""
+        """Label each comment, and make a dead letter of each record that has none or that the model fails at.
+
+        Raises:
+            SessionFailed: the model fails at everything.
+        """
         read_at = now()
         texts: dict[int, str] = {}
         outgoing: dict[int, Outgoing] = {}
         for index, record in enumerate(records):
             try:
-                texts[index] = messages.text_of(
-                    record.value, self._settings.input_format, self._settings.text_field
-                )
+                texts[index] = self._text(record)
             except BadMessage as bad:
-                outgoing[index] = self._dead_letter(record, bad, read_at)
+                outgoing[index] = self._dead_letter(record, bad, read_at, self._max_timestamp_age)
         if texts:
             probabilities = self._classifier.classify(list(texts.values()))
+            if np.isnan(probabilities).any():
+                self._classifier.require_working()
             urgencies = self._routing.urgency(probabilities)
             for index, urgency, row in zip(texts, urgencies, probabilities, strict=True):
                 outgoing[index] = self._labelled(records[index], urgency, row, read_at)
+                if self._settings.log_texts:
+                    _log_text(records[index], texts[index], outgoing[index])
         return [outgoing[index] for index in range(len(records))]
+
+    def refused(self, record: Any, sent: Outgoing, error: str) -> Outgoing:
+        """Make what to publish instead of a record that Kafka refuses: a dead letter, then a shorter one.
+
+        Args:
+            record: the record read.
+            sent: what Kafka refused to take for it.
+            error: Kafka's word for it.
+
+        Raises:
+            DeadLetterRefused: it was the shortened dead letter that Kafka refused.
+        """
+        if sent.reason is None:
+            return self._dead_letter(record, BadMessage("refused-by-kafka", error), now(), None)
+        if not sent.shortened:
+            return messages.shortened(sent, record, now=now())
+        raise DeadLetterRefused(
+            f"{sent.topic} refuses ({error}) the shortened dead letter of offset {record.offset} of"
+            f" {record.topic}-{record.partition}, {sent.size} bytes; raise that topic's max.message.bytes"
+            " and set its cleanup.policy to delete; the message is not lost, it will be read again"
+        )
+
+    def _text(self, record: Any) -> str:
+        # First of all, so that nobody can make it parse what it will not publish.
+        if (size := messages.size(record)) > self._settings.max_message_bytes:
+            raise BadMessage("too-large", f"it has {size} bytes")
+        return messages.text_of(record.value, self._settings.input_format, self._settings.text_field)
 
     def _labelled(
         self, record: Any, urgency: str, probabilities: NDArray[np.float32], read_at: int
     ) -> Outgoing:
         try:
+            if np.isnan(probabilities).any():
+                raise BadMessage("unclassifiable", messages.REASONS["unclassifiable"])
             labelled = messages.labelled(
                 record,
                 topic=self._settings.topic(urgency),
@@ -58,19 +96,27 @@ class Labeller:
             if labelled.size > self._settings.max_message_bytes:
                 raise BadMessage("too-large", f"labelled it would have {labelled.size} bytes")
         except BadMessage as bad:
-            return self._dead_letter(record, bad, read_at)
+            return self._dead_letter(record, bad, read_at, self._max_timestamp_age)
         return labelled
 
-    def _dead_letter(self, record: Any, bad: BadMessage, read_at: int) -> Outgoing:
+    def _dead_letter(
+        self, record: Any, bad: BadMessage, read_at: int, max_timestamp_age: int | None
+    ) -> Outgoing:
         return messages.dead_letter(
             record,
             topic=self._settings.dead_letter_topic,
             reason=bad.reason,
             message=str(bad),
             now=read_at,
-            max_timestamp_age=self._max_timestamp_age,
+            max_timestamp_age=max_timestamp_age,
         )
 
     @property
     def _max_timestamp_age(self) -> int:
         return int(self._settings.max_timestamp_age * 1000)
+
+
+def _log_text(record: Any, text: str, outgoing: Outgoing) -> None:
+    # As a literal, so that a text cannot look like log lines of its own.
+    where = (record.topic, record.partition, record.offset)
+    log.info("%s-%d, offset %d, label %s: %r", *where, outgoing.label or outgoing.reason, text)

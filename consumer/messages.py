@@ -1,33 +1,41 @@
 """Bytes <-> comment: what comes in, and the labelled and dead-letter records that go out."""
 
-import json
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from consumer import json_object
 from consumer.errors import BadMessage
+from consumer.record_batch import Unreadable
 
 InputFormat = Literal["json", "text"]
 Header = tuple[str, bytes]
 
+# The member that a labelled message has more.
+CLASSIFICATION: Final = "classification"
+# Small enough for any topic that is meant to hold messages, and enough to see what kind it was.
+SHORTENED_BYTES: Final = 4096
+
+# Kafka's number for a record that has none; others below 0 are times before 1970.
+NO_TIMESTAMP: Final = -1
+
 REASONS: Final = {
     "null-value": "the record has no value (a tombstone)",
     "not-utf8": "the value is not UTF-8",
-    "not-json": "the value is not valid JSON",
+    "not-json": "the value is not valid JSON, or nested too deeply",
     "not-an-object": "the value is JSON, but not an object",
     "text-missing": "the object lacks the text field",
     "text-not-a-string": "the text field is not a string",
-    "text-empty": "the text holds nothing but white space",
-    "too-large": "the labelled message would exceed max_message_bytes",
+    "text-empty": "the text holds nothing to be seen, but white space or control characters",
+    "too-large": "the message, or the labelled message, would exceed max_message_bytes",
     "refused-by-kafka": "Kafka refused the labelled message, for its size or its timestamp for instance",
     "unclassifiable": "the model fails at this text, and at no other",
+    "unreadable": "a batch that Kafka took cannot be unpacked; the value is the batch, the offset its last",
 }
 
 
@@ -36,7 +44,7 @@ class Outgoing:
     """A record to publish.
 
     `timestamp` is in milliseconds since 1970, None for the time of publication. `urgency` and `label` are
-    None, and `reason` is set, for a dead letter.
+    None, and `reason` is set, for a dead letter; `shortened` tells that it lacks a part of the message.
     """
 
     topic: str
@@ -47,12 +55,12 @@ class Outgoing:
     urgency: str | None = None
     label: str | None = None
     reason: str | None = None
+    shortened: bool = False
 
     @property
     def size(self) -> int:
         """Bytes that the record takes, framing aside."""
-        headers = sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.key or b"") + len(self.value) + headers
+        return size(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,12 @@ class Model:
     labels: tuple[str, ...]
 
 
+def size(record: Any) -> int:
+    """Count the bytes of a record read, or to be published, framing aside."""
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers or ())
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
 def now() -> int:
     """The time, milliseconds since 1970."""
     return time.time_ns() // 1_000_000
@@ -72,15 +86,20 @@ def now() -> int:
 def text_of(value: bytes | None, input_format: InputFormat, text_field: str) -> str:
     """Find the comment in a record's value.
 
+    Returns:
+        The text, with U+FFFD in place of half a surrogate pair, which JSON can hold and UTF-8 cannot.
+
     Raises:
         BadMessage: there is none, with one of REASONS.
     """
     if value is None:
         raise BadMessage("null-value", REASONS["null-value"])
+    if isinstance(value, Unreadable):
+        raise BadMessage("unreadable", REASONS["unreadable"])
     text = _decoded(value) if input_format == "text" else _field(value, text_field)
-    if not text.strip():
+    if not any(character.isprintable() and character != " " for character in text):
         raise BadMessage("text-empty", REASONS["text-empty"])
-    return text
+    return json_object.readable(text)
 
 
 def _decoded(value: bytes) -> str:
@@ -91,11 +110,7 @@ def _decoded(value: bytes) -> str:
 
 
 def _field(value: bytes, name: str) -> str:
-    try:
-        document = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        _decoded(value)
-        raise BadMessage("not-json", f"{error.msg} at character {error.pos}") from None
+    document = json_object.parse(value)
     if not isinstance(document, dict):
         raise BadMessage("not-an-object", f"the value is a JSON {_json_type(document)}")
     if name not in document:
@@ -150,9 +165,9 @@ def labelled(
     ]
     timestamp, dated = _timestamp(record.timestamp, now, max_timestamp_age)
     if input_format == "text":
-        value = orjson.dumps({"text": record.value.decode(), "classification": classification})
+        value = orjson.dumps({"text": record.value.decode(), CLASSIFICATION: classification})
     else:
-        value = _with_member(record.value, "classification", orjson.dumps(classification))
+        value = json_object.with_member(record.value, CLASSIFICATION, orjson.dumps(classification))
     return Outgoing(
         topic=topic,
         key=record.key,
@@ -164,8 +179,11 @@ def labelled(
     )
 
 
+_ERROR_HEADERS: Final = ("error.reason", "error.message", "error.topic", "error.partition", "error.offset")
+
+
 def dead_letter(
-    record: Any, *, topic: str, reason: str, message: str, now: int, max_timestamp_age: int
+    record: Any, *, topic: str, reason: str, message: str, now: int, max_timestamp_age: int | None
 ) -> Outgoing:
     """Make the dead letter of a record: its own bytes, and why it could not be labelled.
 
@@ -178,23 +196,42 @@ def dead_letter(
         reason: one of REASONS.
         message: the same in words, without the comment's text.
         now: the time, milliseconds since 1970.
-        max_timestamp_age: older timestamps are replaced, milliseconds.
+        max_timestamp_age: older timestamps are replaced, milliseconds; None replaces any.
     """
     timestamp, dated = _timestamp(record.timestamp, now, max_timestamp_age)
-    ours = [
-        ("error.reason", reason.encode()),
-        ("error.message", message.encode()),
-        ("error.topic", record.topic.encode()),
-        ("error.partition", str(record.partition).encode()),
-        ("error.offset", str(record.offset).encode()),
-    ]
+    said = (reason, message, record.topic, str(record.partition), str(record.offset))
+    ours = [(name, value.encode()) for name, value in zip(_ERROR_HEADERS, said, strict=True)]
     return Outgoing(
         topic=topic,
         key=record.key,
-        value=record.value or b"",
+        value=bytes(record.value or b""),
         headers=[*_headers(record), *dated, *ours],
         timestamp=timestamp,
         reason=reason,
+    )
+
+
+def shortened(letter: Outgoing, record: Any, *, now: int) -> Outgoing:
+    """Make a dead letter that Kafka takes where it refused the whole one, for its size or its timestamp.
+
+    Key and value are cut to SHORTENED_BYTES each, the message's own headers are left out, the timestamp is
+    that of publication, and the header `error.shortened-from` says how large key, value and headers were.
+    The whole message is in the input topic for as long as that keeps it.
+
+    Args:
+        letter: the dead letter refused.
+        record: the `kafka.consumer.fetcher.ConsumerRecord` that it is of.
+        now: the time, milliseconds since 1970.
+    """
+    timestamp, dated = _timestamp(record.timestamp, now, None)
+    ours = letter.headers[-len(_ERROR_HEADERS) :]
+    return replace(
+        letter,
+        key=None if letter.key is None else letter.key[:SHORTENED_BYTES],
+        value=letter.value[:SHORTENED_BYTES],
+        headers=[*dated, *ours, ("error.shortened-from", str(letter.size).encode())],
+        timestamp=timestamp,
+        shortened=True,
     )
 
 
@@ -203,52 +240,9 @@ def _headers(record: Any) -> list[Header]:
     return [(key, value or b"") for key, value in record.headers or ()]
 
 
-def _timestamp(timestamp: int, now: int, max_age: int) -> tuple[int | None, Sequence[Header]]:
-    if timestamp < 0:
+def _timestamp(timestamp: int, now: int, max_age: int | None) -> tuple[int | None, Sequence[Header]]:
+    if timestamp == NO_TIMESTAMP:
         return None, ()
-    if now - timestamp > max_age:
+    if max_age is None or now - timestamp > max_age:
         return now, [("original-timestamp", str(timestamp).encode())]
     return timestamp, ()
-
-
-def _with_member(document: bytes, name: str, value: bytes) -> bytes:
-    """Add a member to a JSON object without touching a byte of the others.
-
-    Parsing and writing it again would change numbers that fit no float, and drop repeated names.
-    """
-    if b'"%b"' % name.encode() in document:
-        document = _without_member(document.decode(), name).encode()
-    body = document.rstrip(_SPACE_BYTES)[:-1].rstrip(_SPACE_BYTES)
-    comma = b"" if body.endswith(b"{") else b","
-    return b"%b%b%b:%b}" % (body, comma, orjson.dumps(name), value)
-
-
-_SPACE_BYTES = b" \t\r\n"
-_SPACE = re.compile(r"[ \t\r\n]*")
-# Numbers stay text, so that any number of digits passes.
-_SKIP = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-
-
-def _without_member(document: str, name: str) -> str:
-    """Cut every top-level member of that name out of a valid JSON object."""
-
-    def after_space(position: int) -> int:
-        match = _SPACE.match(document, position)
-        assert match is not None
-        return match.end()
-
-    kept = []
-    position = after_space(after_space(0) + 1)
-    while document[position] != "}":
-        start = position
-        member, position = scanstring(document, position + 1)
-        try:
-            _, position = _SKIP.raw_decode(document, after_space(after_space(position) + 1))
-        except RecursionError:
-            raise BadMessage("not-json", f"the field {member!r} is nested too deeply") from None
-        if member != name:
-            kept.append(document[start:position])
-        position = after_space(position)
-        if document[position] == ",":
-            position = after_space(position + 1)
-    return "{" + ",".join(kept) + "}"

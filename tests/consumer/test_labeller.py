@@ -1,0 +1,103 @@
+"""Records to what is published for them, when the model fails."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kafka.consumer.fetcher import ConsumerRecord
+from numpy.typing import NDArray
+
+from consumer import bundle, settings
+from consumer.bundle import Bundle
+from consumer.classifier import Classifier
+from consumer.errors import SessionFailed
+from consumer.labeller import Labeller
+from consumer.messages import REASONS, Model, Outgoing, now
+from consumer.routing import Routing
+from tests.conftest import comments
+from tests.faults import FaultySession
+
+SAME = 1e-5
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_bundle: Path) -> Bundle:
+    """The tiny bundle."""
+    return bundle.read(tiny_bundle)
+
+
+@pytest.fixture
+def classifier(whole: Bundle) -> Classifier:
+    """The tiny bundle on the CPU, with a session to break."""
+    return Classifier(whole, device="cpu", threads=1)
+
+
+@pytest.fixture
+def labeller(whole: Bundle, classifier: Classifier) -> Labeller:
+    """A labeller with the default settings."""
+    parsed = settings.parse(["--bundle", "b", "--bootstrap-servers", "localhost:9092"])
+    manifest = whole.manifest
+    routing = Routing.build(manifest.labels, parsed.routes, parsed.weights)
+    return Labeller(parsed, classifier, routing, Model(manifest.name, manifest.version, manifest.labels))
+
+
+def records(texts: list[str]) -> list[ConsumerRecord]:
+    """Records as kafka-python reads them."""
+    fields = dict.fromkeys(ConsumerRecord._fields)
+    fields |= {"topic": "comments", "partition": 0, "timestamp": now(), "headers": []}
+    return [
+        ConsumerRecord(**{**fields, "offset": offset, "value": json.dumps({"text": text}).encode()})
+        for offset, text in enumerate(texts)
+    ]
+
+
+def probabilities(outgoing: list[Outgoing]) -> NDArray[np.float64]:
+    """[messages, labels], as the labelled messages state them."""
+    labelled = [json.loads(one.value)["classification"] for one in outgoing]
+    return np.array([list(classification["probabilities"].values()) for classification in labelled])
+
+
+def test_every_text_is_labelled_though_memory_runs_out(labeller: Labeller, classifier: Classifier) -> None:
+    """When large micro-batches do not fit, each message gets the answer that it gets without the fault."""
+    read = records(comments(100, seed=11))
+    expected = labeller.label(read)
+    session = FaultySession(classifier, fails=lambda input_ids: input_ids.size > 100)
+
+    got = labeller.label(read)
+
+    assert session.failures > 0
+    assert [one.urgency for one in got] == [one.urgency for one in expected]
+    np.testing.assert_allclose(probabilities(got), probabilities(expected), atol=SAME)
+
+
+@pytest.mark.parametrize("fault", ["fails", "no_numbers"])
+def test_text_that_the_model_fails_at_is_a_dead_letter(
+    labeller: Labeller, classifier: Classifier, fault: str
+) -> None:
+    """It keeps its place and its bytes, and the others get the answers that they get without the fault."""
+    texts = [text for text in comments(50, seed=12) if "kettle" not in text]
+    read = records([*texts[:30], "the kettle is late", *texts[30:]])
+    expected = labeller.label(read)
+    kettle = classifier._tokenizer.token_to_id("kettle")
+    FaultySession(classifier, **{fault: lambda input_ids: bool((input_ids == kettle).any())})
+
+    got = labeller.label(read)
+
+    letter = got.pop(30)
+    assert (letter.reason, letter.value) == ("unclassifiable", read[30].value)
+    assert dict(letter.headers)["error.message"].decode() == REASONS["unclassifiable"]
+    expected.pop(30)
+    assert [one.urgency for one in got] == [one.urgency for one in expected]
+    np.testing.assert_allclose(probabilities(got), probabilities(expected), atol=SAME)
+
+
+@pytest.mark.parametrize("fault", ["fails", "no_numbers"])
+def test_model_that_fails_at_everything_labels_and_dead_letters_nothing(
+    labeller: Labeller, classifier: Classifier, fault: str
+) -> None:
+    """When a golden comment fails too, the whole batch is refused, and no message becomes a dead letter."""
+    FaultySession(classifier, **{fault: lambda _: True})
+
+    with pytest.raises(SessionFailed, match="golden comment"):
+        labeller.label(records(comments(20, seed=13)))

@@ -1,37 +1,67 @@
-"""Log lines: for people on a terminal, one JSON object a line elsewhere."""
+"""Log lines: for people on a terminal, one JSON object a line elsewhere; what messages say is left out."""
 
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
 LogFormat = Literal["auto", "text", "json"]
 
 
-class _JsonFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Tracebacks without the errors' own words, since those may quote a message."""
+
+    texts = False
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return super().formatException(ei) if self.texts else _trace(ei[1])
+
+
+class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # A text may hold half a surrogate pair, which JSON in UTF-8 cannot.
+            "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
 
 
-def configure(level: str, log_format: LogFormat) -> None:
-    """Send every log line to standard error."""
+def configure(level: str, log_format: LogFormat, *, texts: bool = False) -> None:
+    """Send every log line to standard error.
+
+    Args:
+        level: least level that is logged.
+        log_format: how a line looks.
+        texts: let tracebacks show what the errors say, which may quote a message.
+    """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-        if as_text
-        else _JsonFormatter()
+    formatter = (
+        _Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S") if as_text else _JsonFormatter()
     )
+    formatter.texts = texts
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kafka-python logs whole messages at debug level, and every reconnect at info.
+    # kafka-python logs whole messages and its settings, the password among them, at debug level, and every
+    # reconnect at info.
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    # An answer that it cannot decode it logs byte by byte, at error level; what becomes of it, others log.
+    logging.getLogger("kafka.protocol.parser").setLevel(logging.CRITICAL)
+
+
+def _trace(error: BaseException | None) -> str:
+    """Where an error and those behind it came from, and their kinds."""
+    if error is None:
+        return ""
+    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    came_from = "".join(traceback.format_tb(error.__traceback__))
+    before = f"{_trace(behind)}\n\nwhich led to\n\n" if behind else ""
+    return f"{before}{came_from}{type(error).__name__} (--log-texts shows what it says)"

@@ -2,26 +2,22 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from consumer.bundle import DeviceChoice
+from consumer.connection import PREFIX, SECRETS, Connection, flag, setting, variable
 from consumer.errors import SettingsError
 from consumer.logs import LogFormat
-from consumer.messages import InputFormat
+from consumer.messages import CLASSIFICATION, InputFormat
+from consumer.offsets import OffsetReset
 from consumer.routing import DEAD_LETTER, parse_routes
 
-PREFIX = "CONSUMER_"
 
-
-def _setting(default: Any, text: str, *, unit: str | None = None, **limits: Any) -> Any:
-    return Field(default, description=f"{text} [{unit}]" if unit else text, **limits)
-
-
-class Settings(BaseSettings):
+class Settings(Connection):
     """Read comments from Kafka, classify them, and publish each to the topic of its urgency, exactly once.
 
     Each flag is also a variable: --input-topic is CONSUMER_INPUT_TOPIC. A flag wins over its variable.
@@ -39,86 +35,95 @@ class Settings(BaseSettings):
     )
 
     bundle: Path = Field(description="directory that `python -m export` wrote")
-    bootstrap_servers: str = Field(description="brokers to ask first, HOST:PORT, several with commas")
-    group_id: str = _setting(
+    group_id: str = setting(
         "urgency-router", "consumer group; replicas that share the work share it", min_length=1
     )
-    input_topic: str = _setting("comments", "topic to read", min_length=1)
-    output_prefix: str = _setting(
+    input_topic: str = setting("comments", "topic to read", min_length=1)
+    output_prefix: str = setting(
         "comments.", "before the urgency in the name of each topic written", min_length=1
     )
-    input_format: InputFormat = _setting(
+    input_format: InputFormat = setting(
         "json", "json: an object with the text in a field; text: the text itself"
     )
-    text_field: str = _setting("text", "field of the JSON object that holds the comment", min_length=1)
-    routes: str = _setting("high: 1,2; medium: 3; low: 4,5", "urgency: labels, most urgent first")
-    weights: str = _setting(
+    text_field: str = setting("text", "field of the JSON object that holds the comment", min_length=1)
+    routes: str = setting("high: 1,2; medium: 3; low: 4,5", "urgency: labels, most urgent first")
+    weights: str = setting(
         "", "how many times worse it is to miss an urgency than another, as 'high: 5'; 1 for those left out"
     )
-    device: DeviceChoice = _setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
-    threads: int = _setting(0, "CPU threads of the model; 0 takes one a core", unit="threads", ge=0)
-    micro_batch_tokens: int = _setting(
+    device: DeviceChoice = setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
+    threads: int = setting(0, "CPU threads of the model; 0 takes one a core", unit="threads", ge=0)
+    micro_batch_tokens: int = setting(
         0,
         "padded tokens the model computes at once; 0 takes what suits the device",
         unit="tokens",
         ge=0,
     )
-    max_batch_seconds: float = _setting(
+    max_batch_seconds: float = setting(
         1.0,
         "how long the device may take for a batch; bounds the delay under a backlog",
         unit="seconds",
         gt=0,
         le=60,
     )
-    max_batch_messages: int = _setting(
+    max_batch_messages: int = setting(
         5000, "most messages in a batch, so in a transaction, however fast the device", unit="messages", gt=0
     )
-    max_message_bytes: int = _setting(
+    max_message_bytes: int = setting(
         1_000_000,
         "a labelled message above it becomes a dead letter; keep it under the topics' max.message.bytes",
         unit="bytes",
         gt=0,
     )
-    max_timestamp_age: float = _setting(
+    max_timestamp_age: float = setting(
         86_400.0,
         "an older timestamp is replaced by the time of publication, since Kafka deletes by timestamp",
         unit="seconds",
         gt=0,
     )
-    auto_offset_reset: Literal["earliest", "latest"] = _setting(
-        "earliest", "where a group without committed offsets starts"
+    auto_offset_reset: OffsetReset = setting(
+        "earliest",
+        "where a group without a committed offset starts, or goes on if that is gone; none: end",
     )
-    session_timeout_seconds: float = _setting(
+    session_timeout_seconds: float = setting(
         45.0, "a replica silent for longer loses its partitions", unit="seconds", gt=0
     )
-    transaction_timeout_seconds: float = _setting(
+    max_poll_interval_seconds: float = setting(
+        300.0, "a replica whose loop is stuck for longer loses its partitions", unit="seconds", gt=0
+    )
+    metadata_max_age_seconds: float = setting(
+        60.0, "how soon partitions added to the input topic are noticed", unit="seconds", gt=0
+    )
+    transaction_timeout_seconds: float = setting(
         30.0,
         "a killed replica's open transaction holds up read_committed readers this long;"
         " keep it under the session timeout",
         unit="seconds",
         gt=0,
     )
-    transactional_id: str = _setting(
+    transactional_id: str = setting(
         "",
         "fixed name, of this replica alone, so that its restart ends its open transaction at once;"
         " empty takes a random one",
     )
-    compression: Literal["none", "gzip", "lz4", "zstd"] = _setting("none", "of the messages written")
-    create_topics: bool = _setting(False, "make the topics that are missing; otherwise that is an error")
-    topic_partitions: int = _setting(
+    compression: Literal["none", "gzip", "lz4", "zstd"] = setting("none", "of the messages written")
+    create_topics: bool = setting(False, "make the topics that are missing; otherwise that is an error")
+    topic_partitions: int = setting(
         6, "partitions of topics made; bounds the replicas that share the work", unit="partitions", gt=0
     )
-    topic_replication: int = _setting(
+    topic_replication: int = setting(
         -1, "replicas of topics made; -1 takes the broker's default", unit="replicas", ge=-1
     )
-    metrics_host: str = _setting("0.0.0.0", "address that /metrics, /livez and /readyz listen on")  # noqa: S104
-    metrics_port: int = _setting(9108, "port that they listen on; 0 takes a free one", ge=0, le=65535)
-    stall_seconds: float = _setting(
+    metrics_host: str = setting("0.0.0.0", "address that /metrics, /livez and /readyz listen on")  # noqa: S104
+    metrics_port: int = setting(9108, "port that they listen on; 0 takes a free one", ge=0, le=65535)
+    stall_seconds: float = setting(
         300.0, "/livez fails once the loop has been silent for longer", unit="seconds", gt=0
     )
-    exit_at_end: bool = _setting(False, "stop once everything in the input topic is published")
-    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least level that is logged")
-    log_format: LogFormat = _setting("auto", "auto: text on a terminal, else JSON, one object a line")
+    exit_at_end: bool = setting(False, "stop once everything in the input topic is published")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "least level that is logged")
+    log_format: LogFormat = setting("auto", "auto: text on a terminal, else JSON, one object a line")
+    log_texts: bool = setting(
+        False, "debugging only: log every comment's text with its label, and in tracebacks what errors say"
+    )
 
     def topic(self, urgency: str) -> str:
         """The topic that an urgency's messages go to."""
@@ -140,17 +145,29 @@ def parse(arguments: list[str]) -> Settings:
     Raises:
         SettingsError: a setting is missing or wrong; the message names each.
     """
+    _check_flags(arguments)
     try:
-        settings = Settings(_cli_parse_args=arguments)
+        settings = Settings(_cli_parse_args=arguments).complete()
     except ValidationError as error:
-        problems = (f"{_flag(str(e['loc'][0]))}: {e['msg'].lower()}" for e in error.errors(include_url=False))
-        raise SettingsError("; ".join(problems) + "; see --help") from None
+        problems = ((flag(str(e["loc"][0])), e["msg"]) for e in error.errors(include_url=False))
+        told = "; ".join(f"{given}: {message[0].lower()}{message[1:]}" for given, message in problems)
+        raise SettingsError(f"{told}; see --help") from None
     except PydanticSettingsError as error:
         raise SettingsError(f"{error}; see --help") from None
     if settings.transaction_timeout_seconds >= settings.session_timeout_seconds:
         raise SettingsError(
             "--transaction-timeout-seconds must be below --session-timeout-seconds, or a killed replica holds"
             " up readers longer than it holds its partitions"
+        )
+    if settings.stall_seconds <= 3 * settings.transaction_timeout_seconds:
+        raise SettingsError(
+            "--stall-seconds must be above three times --transaction-timeout-seconds, or /livez takes one"
+            " for stuck that only waits for Kafka"
+        )
+    if settings.input_format == "json" and settings.text_field == CLASSIFICATION:
+        raise SettingsError(
+            f"--text-field: the labelled message has its own {CLASSIFICATION!r} in place of the comment's;"
+            " name another field"
         )
     if parsed_back := [u for u in parse_routes(settings.routes) if settings.topic(u) == settings.input_topic]:
         raise SettingsError(
@@ -160,21 +177,29 @@ def parse(arguments: list[str]) -> Settings:
     return settings
 
 
+def _check_flags(arguments: list[str]) -> None:
+    """Refuse flags that do not exist, without repeating their values: one may be a password."""
+    fields = Settings.model_fields
+    named = {flag(name): name for name in fields}
+    switches = {flag(f"no_{name}") for name in fields if fields[name].annotation is bool}
+    for given in (argument.partition("=")[0] for argument in arguments):
+        if named.get(given) in SECRETS:
+            raise SettingsError(
+                f"{given} is not a flag, since other users of this machine could read it in the list of"
+                f" processes; put it in a file and give {given}-file, or set {variable(named[given])}"
+            )
+        if given.startswith("--") and given not in {*named, *switches, "--help"}:
+            raise SettingsError(f"there is no setting {given}; see --help")
+
+
 def markdown_table() -> str:
     """The README's table of settings."""
     rows = ["| flag | variable | default | what |", "| --- | --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else f"`{str(field.default).lower()}`"
-            if field.default != ""
-            else ""
-        )
+    fields = sorted(Settings.model_fields.items(), key=lambda named: not named[1].is_required())
+    for name, field in fields:
+        value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "required" if field.is_required() else "" if value in ("", None) else f"`{value}`"
         text = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{_flag(name)}` | `{PREFIX}{name.upper()}` | {default} | {text} |")
+        shown = "no flag" if name in SECRETS else f"`{flag(name)}`"
+        rows.append(f"| {shown} | `{variable(name)}` | {default} | {text} |")
     return "\n".join(rows)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

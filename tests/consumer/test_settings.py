@@ -3,6 +3,7 @@
 import pytest
 
 from consumer import settings
+from consumer.connection import SECRETS
 from consumer.errors import SettingsError
 
 REQUIRED = ["--bundle", "bundle", "--bootstrap-servers", "localhost:9092"]
@@ -32,7 +33,7 @@ def test_names_of_the_contract() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--bundle: field required.*--bootstrap-servers: field required"),
+        ([], "--bootstrap-servers: field required.*--bundle: field required"),
         ([*REQUIRED, "--threads", "-1"], "--threads: input should be greater than or equal to 0"),
         ([*REQUIRED, "--max-batch-seconds", "soon"], "--max-batch-seconds: input should be a valid number"),
         ([*REQUIRED, "--transaction-timeout-seconds", "45"], "must be below --session-timeout-seconds"),
@@ -47,11 +48,19 @@ def test_wrong_setting_is_named(arguments: list[str], message: str) -> None:
 
 
 def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """--help names every flag and ends at once."""
+    """--help names every flag, secrets not being flags, and ends at once."""
     with pytest.raises(SystemExit) as ended:
         settings.parse(["--help"])
 
     printed = capsys.readouterr().out
     assert ended.value.code == 0
     for name in settings.Settings.model_fields:
-        assert f"--{name.replace('_', '-')}" in printed
+        assert (f"--{name.replace('_', '-')} " in printed) == (name not in SECRETS)
+
+
+def test_table_of_settings_shows_variables_of_secrets() -> None:
+    """The README's table has a row for each setting; a secret's has a variable and no flag."""
+    rows = settings.markdown_table().splitlines()[2:]
+
+    assert len(rows) == len(settings.Settings.model_fields)
+    assert [row for row in rows if row.startswith("| no flag | `CONSUMER_SASL_PASSWORD` |  |")]

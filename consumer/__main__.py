@@ -10,16 +10,18 @@ from types import FrameType
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from consumer import bundle, clients, logs, settings, topics
+from consumer import access, bundle, clients, handshake, logs, settings, topics
 from consumer.batching import BatchBound
 from consumer.classifier import Classifier
 from consumer.errors import SettingsError, UrgencyRouterError
 from consumer.labeller import Labeller
 from consumer.messages import Model
 from consumer.metrics import Metrics
+from consumer.offsets import Offsets
 from consumer.pipeline import RETRY_SECONDS, Pipeline
+from consumer.retrying import hopeless
 from consumer.routing import Routing
-from consumer.server import Health, serving
+from consumer.server import Health, address, serving
 from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 
@@ -36,10 +38,11 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print(f"consumer: {error}", file=sys.stderr)
         return error.exit_code
-    logs.configure(parsed.log_level, parsed.log_format)
+    logs.configure(parsed.log_level, parsed.log_format, texts=parsed.log_texts)
     stop = _stop_on_signals()
     try:
-        run(parsed, stop)
+        with access.explained(parsed):
+            run(parsed, stop)
     except UrgencyRouterError as error:
         log.error("%s", error)
         return error.exit_code
@@ -63,12 +66,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     metrics = Metrics()
     health = Health(metrics, settings.stall_seconds)
     with serving(settings.metrics_host, settings.metrics_port, metrics, health) as port:
-        log.info("/metrics, /livez and /readyz on %s:%d", settings.metrics_host, port)
+        log.info("/metrics, /livez and /readyz on %s", address(settings.metrics_host, port))
         model_bundle = bundle.read(settings.bundle)
         manifest = model_bundle.manifest
         routing = Routing.build(manifest.labels, settings.routes, settings.weights)
         classifier = _proved_classifier(model_bundle, settings, metrics)
-        needed = [settings.input_topic, settings.dead_letter_topic, *map(settings.topic, routing.urgencies)]
+        written = (settings.dead_letter_topic, *map(settings.topic, routing.urgencies))
+        needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
         connected = _connect(settings, needed, health, stop)
         if connected is None:
             return
@@ -78,6 +82,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
             Pipeline(
                 consumer=consumer,
+                offsets=Offsets(consumer, settings.input_topic, settings.auto_offset_reset, metrics),
                 producer=producer,
                 labeller=Labeller(
                     settings, classifier, routing, Model(manifest.name, manifest.version, manifest.labels)
@@ -115,28 +120,23 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
 
 
 def _connect(
-    settings: Settings, needed_topics: list[str], health: Health, stop: threading.Event
+    settings: Settings, needed_topics: dict[str, topics.Right], health: Health, stop: threading.Event
 ) -> tuple[KafkaConsumer, TransactionalProducer] | None:
     """Connect to Kafka however long that takes; None if told to stop before."""
     producer = clients.producer(settings)
     while not stop.is_set():
         try:
-            topics.ensure(
-                needed_topics,
-                create=settings.create_topics,
-                partitions=settings.topic_partitions,
-                replication=settings.topic_replication,
-                client_settings=clients.connection(settings),
-            )
+            handshake.check(settings)
+            topics.ensure(needed_topics, settings)
             producer.connect()
             return clients.consumer(settings), producer
         except KafkaError as error:
-            if not error.retriable:
+            if hopeless(error):
                 raise
             log.warning(
                 "no answer from Kafka at %s (%s); trying again, check --bootstrap-servers if this goes on",
                 settings.bootstrap_servers,
-                type(error).__name__,
+                error,
             )
             health.beat()
             stop.wait(RETRY_SECONDS)

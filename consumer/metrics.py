@@ -30,6 +30,10 @@ class Metrics:
             "messages_discarded",
             "Messages thrown away in flight and read again, since nothing had committed.",
         )
+        self.skipped = self._counter(
+            "messages_skipped",
+            "Messages never read: deleted by Kafka before, or left out by --auto-offset-reset then.",
+        )
         self.transactions = self._counter(
             "transactions", "Kafka transactions by how they ended.", ("outcome",)
         )

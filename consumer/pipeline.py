@@ -5,6 +5,7 @@ after. The committed offset is the only truth: on any doubt what is in flight is
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -13,14 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
-from kafka.structs import ConsumerGroupMetadata, TopicPartition
+from kafka.errors import (
+    KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from consumer.batching import BatchBound
-from consumer.errors import BatchDiscarded, Rebalanced, TransactionFailed
+from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TopicMadeAgain, TransactionFailed
 from consumer.labeller import Labeller
 from consumer.messages import Outgoing, now
 from consumer.metrics import Metrics
+from consumer.offsets import REQUEST_TIMEOUT_MS, Offsets
+from consumer.retrying import hopeless
 from consumer.server import Health
 from consumer.transactions import TransactionalProducer
 
@@ -31,24 +39,27 @@ IDLE_POLL_MS = 200
 # How long the loop waits for the device between two looks at what has arrived.
 BUSY_WAIT_SECONDS = 0.01
 RETRY_SECONDS = 1.0
-REQUEST_TIMEOUT_MS = 10_000
-LAG_EVERY_SECONDS = 1.0
+OBSERVE_EVERY_SECONDS = 1.0
+# Heartbeats go out at every interval; one may be late.
+HEARTBEATS_MISSED = 2
+# Texts of a few hundred bytes fill it with some 100,000 messages: it bounds memory when they are huge.
+MAX_BATCH_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Records read under one group membership, at least one."""
+    """Records read under one group membership from the topic with that id, at least one."""
 
     records: list[Any]
     membership: ConsumerGroupMetadata
+    topic_id: str
 
-    def first_offsets(self) -> dict[TopicPartition, int]:
-        """Per partition, the offset of its first record."""
-        return {TopicPartition(r.topic, r.partition): r.offset for r in reversed(self.records)}
-
-    def next_offsets(self) -> dict[TopicPartition, int]:
+    def next_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """Per partition, the offset after its last record."""
-        return {TopicPartition(r.topic, r.partition): r.offset + 1 for r in self.records}
+        return {
+            TopicPartition(r.topic, r.partition): OffsetAndMetadata(r.offset + 1, self.topic_id, -1)
+            for r in self.records
+        }
 
 
 class Pipeline:
@@ -58,6 +69,7 @@ class Pipeline:
         self,
         *,
         consumer: KafkaConsumer,
+        offsets: Offsets,
         producer: TransactionalProducer,
         labeller: Labeller,
         bound: BatchBound,
@@ -65,6 +77,7 @@ class Pipeline:
         health: Health,
     ) -> None:
         self._consumer = consumer
+        self._offsets = offsets
         self._producer = producer
         self._labeller = labeller
         self._bound = bound
@@ -73,7 +86,8 @@ class Pipeline:
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
         self._generation = -1
-        self._lag_at = 0.0
+        self._kafka_silent = False
+        self._observe_at = 0.0
 
     def run(self, stop: threading.Event, *, exit_at_end: bool) -> None:
         """Work until told to stop, then publish what is on the device.
@@ -92,7 +106,7 @@ class Pipeline:
                 except BatchDiscarded as cause:
                     self._discard(cause, stop)
                 except KafkaError as error:
-                    if not error.retriable:
+                    if hopeless(error):
                         raise
                     self._discard(BatchDiscarded(f"{type(error).__name__}: {error}"), stop)
             self._health.set_ready(False)
@@ -107,34 +121,53 @@ class Pipeline:
         self._computing = device.submit(self._classify, arrived) if arrived else None
         if outgoing is not None:
             self._publish(outgoing)
-        self._observe_lag()
+        self._observe()
 
     def _read(self) -> Batch | None:
         """Gather what arrives while the device computes; wait a little if it is idle."""
         batch: Batch | None = None
         bound = self._bound.comments
         self._metrics.batch_bound.set(bound)
+        size = 0
         while True:
             computing = self._computing is not None and not self._computing.done()
-            polled = self._consumer.poll(
-                timeout_ms=0 if self._computing else IDLE_POLL_MS,
-                max_records=bound - (len(batch.records) if batch else 0),
-            )
+            if not computing:
+                # A device that never ends must not look alive because the loop around it turns.
+                self._health.beat()
+            records = self._poll(bound - (len(batch.records) if batch else 0))
             membership = self._consumer.group_metadata()
-            self._health.beat()
-            self._health.set_ready(membership.generation_id >= 0)
-            records = [record for of_partition in polled.values() for record in of_partition]
+            self._offsets.notice()
+            self._health.set_ready(membership.generation_id >= 0 and not self._kafka_silent)
             stale = len(self._in_flight)
             if records and batch is None:
-                batch = Batch([], membership)
+                batch = Batch([], membership, self._offsets.topic_id)
                 self._in_flight.append(batch)
             if batch:
                 batch.records.extend(records)
+                size += sum(len(record.value or b"") for record in records)
+            if records:
+                self._offsets.verify(membership.generation_id)
             self._check_generation(membership.generation_id, stale)
-            if not computing or (batch and len(batch.records) >= bound):
+            if not computing or size >= MAX_BATCH_BYTES or (batch and len(batch.records) >= bound):
                 return batch
             if not records and self._computing:
                 wait([self._computing], BUSY_WAIT_SECONDS)
+
+    def _poll(self, max_records: int) -> list[Any]:
+        # A join begun because of new partitions, and not over within one poll, is forgotten by kafka-python.
+        if self._consumer._coordinator.rejoining:
+            self._consumer._coordinator.request_rejoin()
+        try:
+            polled = self._consumer.poll(0 if self._computing else IDLE_POLL_MS, max_records)
+        except NoOffsetForPartitionError as error:
+            self._offsets.start(error.args[0])
+        except OffsetOutOfRangeError as error:
+            self._offsets.replace(error.args[0])
+        except LogTruncationError as error:
+            self._offsets.truncated(error.divergent_offsets)
+        else:
+            return [record for of_partition in polled.values() for record in of_partition]
+        return []
 
     def _check_generation(self, generation: int, stale: int) -> None:
         if generation == self._generation:
@@ -162,15 +195,40 @@ class Pipeline:
     def _publish(self, outgoing: list[Outgoing]) -> None:
         batch = self._in_flight[0]
         started = time.monotonic()
-        try:
-            self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
-        except TransactionFailed:
-            self._metrics.transactions.labels("failed").inc()
-            raise
+        self._offsets.confirm(batch.topic_id)
+        while True:
+            try:
+                self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
+                break
+            except RecordsRefused as refused:
+                self._metrics.transactions.labels("failed").inc()
+                log.warning("%d messages go to the dead letters: %s", len(refused.errors), refused)
+                outgoing = self._without_refused(batch, outgoing, refused)
+                self._reconnect()
+                self._health.beat()
+            except TransactionFailed:
+                self._metrics.transactions.labels("failed").inc()
+                raise
         self._in_flight.popleft()
         self._health.beat()
         self._metrics.stage.labels("publish").observe(time.monotonic() - started)
         self._metrics.committed((record.timestamp for record in batch.records), outgoing, now())
+
+    def _reconnect(self) -> None:
+        try:
+            self._producer.connect()
+        except KafkaError as error:
+            if hopeless(error):
+                raise
+            raise TransactionFailed(f"{type(error).__name__}: {error}") from error
+
+    def _without_refused(
+        self, batch: Batch, outgoing: list[Outgoing], refused: RecordsRefused
+    ) -> list[Outgoing]:
+        return [
+            self._labeller.refused(record, sent, refused.errors[index]) if index in refused.errors else sent
+            for index, (record, sent) in enumerate(zip(batch.records, outgoing, strict=True))
+        ]
 
     def _discard(self, cause: BatchDiscarded, stop: threading.Event) -> None:
         """Throw away what is in flight and go back to the committed offsets, however long that takes."""
@@ -182,45 +240,59 @@ class Pipeline:
         self._computing = None
         while not stop.is_set():
             try:
-                if isinstance(cause, TransactionFailed):
+                if not isinstance(cause, Rebalanced):
                     stop.wait(RETRY_SECONDS)
                     self._producer.connect()
-                self._rewind(discarded)
+                read = {partition for batch in discarded for partition in batch.next_offsets()}
+                self._offsets.rewind(
+                    self._assignment() if isinstance(cause, TopicMadeAgain) else self._assignment() & read
+                )
                 return
             except KafkaError as error:
-                if not error.retriable:
+                if hopeless(error):
                     raise
-                log.warning("Kafka does not answer (%s); trying again", type(error).__name__)
+                log.warning("Kafka does not answer (%s: %s); trying again", type(error).__name__, error)
                 self._health.set_ready(False)
                 self._health.beat()
                 stop.wait(RETRY_SECONDS)
 
-    def _rewind(self, discarded: list[Batch]) -> None:
-        first_offsets: dict[TopicPartition, int] = {}
-        for batch in reversed(discarded):
-            first_offsets.update(batch.first_offsets())
-        for partition in self._assignment() & first_offsets.keys():
-            committed = self._consumer.committed(partition, timeout_ms=REQUEST_TIMEOUT_MS)
-            self._consumer.seek(partition, first_offsets[partition] if committed is None else committed)
-
     def _caught_up(self) -> bool:
         # Without partitions it waits: whoever has them leaves once at the end, and then it gets some.
         ends = self._consumer.end_offsets(list(self._assignment()), timeout_ms=REQUEST_TIMEOUT_MS)
-        return bool(ends) and all(
-            (self._consumer.position(partition) or 0) >= end for partition, end in ends.items()
-        )
+        return bool(ends) and all((self._position(partition) or 0) >= end for partition, end in ends.items())
 
-    def _observe_lag(self) -> None:
-        if time.monotonic() < self._lag_at:
+    def _observe(self) -> None:
+        if time.monotonic() < self._observe_at:
             return
-        self._lag_at = time.monotonic() + LAG_EVERY_SECONDS
+        self._observe_at = time.monotonic() + OBSERVE_EVERY_SECONDS
+        self._observe_silence()
         lag: dict[TopicPartition, int] = {}
         for partition in self._assignment():
             end = self._consumer.highwater(partition)
-            position = self._consumer.position(partition, timeout_ms=0)
+            position = self._position(partition)
             if end is not None and position is not None:
                 lag[partition] = max(0, end - position)
         self._metrics.assigned(len(self._assignment()), lag)
+
+    def _position(self, partition: TopicPartition) -> int | None:
+        try:
+            position: int | None = self._consumer.position(partition, timeout_ms=0)
+        except NoOffsetForPartitionError:
+            return None  # the next poll says so again, and is answered
+        return position
+
+    def _observe_silence(self) -> None:
+        """A consumer with nothing to read hears of a Kafka that is away by its heartbeats alone."""
+        coordination = self._consumer.metrics().get("consumer-coordinator-metrics", {})
+        age = coordination.get("last-heartbeat-seconds-ago", 0.0)
+        interval = self._consumer.config["heartbeat_interval_ms"] / 1000
+        # Before the first heartbeat its age is infinite.
+        silent = self._generation >= 0 and HEARTBEATS_MISSED * interval + 1 < age < math.inf
+        if silent and not self._kafka_silent:
+            log.warning("Kafka has taken no heartbeat for %.0f seconds; waiting for it", age)
+        if self._kafka_silent and not silent:
+            log.info("Kafka answers again")
+        self._kafka_silent = silent
 
     def _assignment(self) -> set[TopicPartition]:
         return set(self._consumer.assignment())

@@ -1,13 +1,24 @@
 """One batch = one Kafka transaction: its results, its dead letters and its input offsets, or nothing."""
 
+import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import AuthorizationError, KafkaError
+from kafka.errors import (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownError,
+)
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
-from consumer.errors import TransactionFailed
+from consumer.errors import RecordsRefused, TransactionFailed
 from consumer.messages import Outgoing
 
 # Large batches make a send 2 to 3 times cheaper; a flush ends the linger, so it delays nothing.
@@ -16,6 +27,9 @@ LINGER_MS = 20
 # A dead letter carries a value that was within the broker's limit plus the headers that say why, so the
 # client's own limit must not be what refuses it.
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+# What Kafka says of a record itself, so that sending it again cannot help.
+REFUSALS = (*TOO_LARGE, InvalidTimestampError, InvalidRecordError)
 
 
 class TransactionalProducer:
@@ -44,6 +58,7 @@ class TransactionalProducer:
             "transaction_timeout_ms": delivery_ms,
             "delivery_timeout_ms": delivery_ms,
             "request_timeout_ms": delivery_ms // 2,
+            "max_block_ms": delivery_ms,
             "acks": "all",
             "batch_size": BATCH_BYTES,
             "linger_ms": LINGER_MS,
@@ -65,7 +80,7 @@ class TransactionalProducer:
     def publish(
         self,
         outgoing: Sequence[Outgoing],
-        next_offsets: Mapping[TopicPartition, int],
+        next_offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
     ) -> None:
         """Publish a batch exactly once.
@@ -77,42 +92,68 @@ class TransactionalProducer:
            them from a member that has lost its partitions.
         5. Commit.
 
+        All of it together takes `timeout_seconds` at most: after that the broker aborts it anyway.
+
         Args:
             outgoing: what to publish, in order.
             next_offsets: per input partition, the offset after the last record of the batch.
             membership: the consumer's group metadata when the batch was read.
 
         Raises:
+            RecordsRefused: some records can never be published; call `connect`, then publish others for them.
             TransactionFailed: some step failed; call `connect` before anything else.
             AuthorizationError: a right is missing, so trying again would not help.
         """
         # After an expired session the generation is -1, and the broker does not fence such a commit.
         if membership.generation_id < 0:
             raise TransactionFailed("the batch was read outside a group membership")
+        deadline = time.monotonic() + self._timeout_seconds
         try:
             self._producer.begin_transaction()
-            sent = [
-                self._producer.send(
+            self._send(outgoing, deadline)
+            self._await(
+                self._producer._transaction_manager.send_offsets_to_transaction(next_offsets, membership),
+                deadline,
+            )
+            self._await(self._producer._transaction_manager.begin_commit(), deadline)
+        except AuthorizationError:
+            raise
+        except KafkaError as error:
+            raise TransactionFailed(f"{type(error).__name__}: {error}") from error
+
+    def _send(self, outgoing: Sequence[Outgoing], deadline: float) -> None:
+        sent: list[Any] = []
+        for record in outgoing:
+            try:
+                future = self._producer.send(
                     record.topic,
                     value=record.value,
                     key=record.key,
                     headers=record.headers,
                     timestamp_ms=record.timestamp,
                 )
-                for record in outgoing
-            ]
-            self._producer.flush(self._timeout_seconds)
-            for future in sent:
-                future.get(timeout=0)
-            offsets = {
-                partition: OffsetAndMetadata(offset, "", -1) for partition, offset in next_offsets.items()
-            }
-            self._producer.send_offsets_to_transaction(offsets, membership)
-            self._producer.commit_transaction()
-        except AuthorizationError:
-            raise
-        except KafkaError as error:
-            raise TransactionFailed(f"{type(error).__name__}: {error}") from error
+            except MessageSizeTooLargeError as error:
+                raise RecordsRefused(_refused(outgoing, {len(sent): error})) from error
+            sent.append(future)
+        # It raises UnknownError over a batch that is split because Kafka found it too large.
+        with contextlib.suppress(UnknownError):
+            self._producer.flush(max(0.0, deadline - time.monotonic()))
+        errors: dict[int, KafkaError] = {}
+        for index, future in enumerate(sent):
+            try:
+                future.get(timeout=max(0.0, deadline - time.monotonic()))
+            except KafkaError as error:
+                errors[index] = error
+        if refused := _refused(outgoing, errors):
+            raise RecordsRefused(refused)
+        if errors:
+            raise next(iter(errors.values()))
+
+    def _await(self, result: Any, deadline: float) -> None:
+        """Wait for a request of the transaction: the producer's own methods wait for ever."""
+        self._producer._sender.wakeup()
+        if not result.wait(timeout_ms=max(0.0, deadline - time.monotonic()) * 1000):
+            raise KafkaTimeoutError("the transaction's coordinator did not answer in time")
 
     def close(self) -> None:
         """Let go of the producer; what it holds was committed or does not count."""
@@ -124,3 +165,22 @@ class TransactionalProducer:
         except KafkaError:
             # close() flushes first and gives up there if records are pending, with its thread still running.
             producer._sender.force_close()
+
+
+def _refused(outgoing: Sequence[Outgoing], errors: Mapping[int, KafkaError]) -> dict[int, str]:
+    """Per index, Kafka's word for each record that it refuses, or would refuse.
+
+    One refusal ends the transaction, so most of those that would follow it show no error yet. Of a topic that
+    has refused a record for its size, no larger one is tried: a batch full of them would take a transaction
+    for each.
+    """
+    refused = {index: type(error).__name__ for index, error in errors.items() if isinstance(error, REFUSALS)}
+    limits: dict[str, int] = {}
+    for index, error in errors.items():
+        if isinstance(error, TOO_LARGE):
+            topic = outgoing[index].topic
+            limits[topic] = min(outgoing[index].size, limits.get(topic, outgoing[index].size))
+    for index, record in enumerate(outgoing):
+        if record.topic in limits and record.size >= limits[record.topic]:
+            refused.setdefault(index, MessageSizeTooLargeError.__name__)
+    return refused

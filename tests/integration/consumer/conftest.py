@@ -67,9 +67,13 @@ class Consumer:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
-        page = urllib.request.urlopen(f"{self._base()}/metrics", timeout=10).read().decode()
-        samples = [s for family in text_string_to_metric_families(page) for s in family.samples]
+        families = text_string_to_metric_families(self.metrics_page())
+        samples = [s for family in families for s in family.samples]
         return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+
+    def metrics_page(self) -> str:
+        """What /metrics answers."""
+        return str(urllib.request.urlopen(f"{self._base()}/metrics", timeout=10).read().decode())
 
     def wait_ready(self) -> None:
         """Return once /readyz answers 200."""

@@ -3,6 +3,8 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from consumer.errors import TransactionFailed
 from consumer.labeller import Labeller
 from consumer.messages import Model, Outgoing
 from consumer.metrics import Metrics
+from consumer.offsets import Offsets
 from consumer.pipeline import Pipeline
 from consumer.routing import Routing
 from consumer.server import Health
@@ -42,14 +45,23 @@ class Loop:
 
     def run(self) -> None:
         """Run it until it has caught up."""
+        with self.pipeline() as pipeline:
+            pipeline.run(threading.Event(), exit_at_end=True)
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline]:
+        """The loop, connected and not running."""
         model = bundle.read(self.settings.bundle)
         manifest = model.manifest
         classifier = Classifier(model, device="cpu", threads=1)
         self.producer.connect()
         consumer = clients.consumer(self.settings)
         try:
-            Pipeline(
+            yield Pipeline(
                 consumer=consumer,
+                offsets=Offsets(
+                    consumer, self.settings.input_topic, self.settings.auto_offset_reset, self.metrics
+                ),
                 producer=self.producer,
                 labeller=Labeller(
                     self.settings,
@@ -60,7 +72,7 @@ class Loop:
                 bound=BatchBound(max_seconds=1.0, max_comments=10, rate=1000.0),
                 metrics=self.metrics,
                 health=Health(self.metrics, 300.0),
-            ).run(threading.Event(), exit_at_end=True)
+            )
         finally:
             consumer.close()
             self.producer.close()
@@ -137,3 +149,20 @@ def test_missing_right_ends_the_loop(loop: Loop) -> None:
 
     with pytest.raises(TopicAuthorizationFailedError):
         loop.run()
+
+
+def test_batch_is_bounded_in_bytes(
+    loop: Loop, kafka: Kafka, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the device computes, messages are gathered up to MAX_BATCH_BYTES, though ten would be allowed."""
+    loop.settings = loop.settings.model_copy(update={"input_topic": f"{prefix}large"})
+    kafka.create_topics(f"{prefix}large")
+    kafka.produce(f"{prefix}large", [Message(b"x" * 900_000) for _ in range(15)])
+    monkeypatch.setattr("consumer.pipeline.MAX_BATCH_BYTES", 2_500_000)
+    with loop.pipeline() as pipeline:
+        pipeline._computing = Future()
+
+        batch = pipeline._read()
+
+    assert batch is not None
+    assert 3 <= len(batch.records) < 10

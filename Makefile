@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 DATA ?=
+SEED ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help demo test check format readme clean
+.PHONY: help demo test chaos check format readme audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +25,9 @@ demo: $(INSTALLED) ## train, export and route a few hundred comments through a r
 test: $(INSTALLED) ## run all tests, those against a real Kafka included
 	$(BIN)/python -m pytest
 
+chaos: $(INSTALLED) ## let faults strike a cluster of three for 40 minutes and count; SEED=N draws the same again
+	$(BIN)/python -m tests.integration.faults $(if $(SEED),--seed $(SEED))
+
 check: $(INSTALLED) ## lint, format and type checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -36,5 +40,10 @@ format: $(INSTALLED) ## format the code and mend what the linter can
 readme: $(INSTALLED) ## write the README's generated tables anew
 	$(BIN)/python -m tests.readme
 
+audit: ## ask PyPI whether a pinned package has known holes; needs the network
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit==2.10.1
+	.cache/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 clean: ## delete the environment, the demo's model and all caches
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .demo .cache/audit .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -87,15 +87,21 @@ class Broker:
 
     `port` 0 takes a free port. Without a `data_directory` the data lives in a temporary one, which `close`
     (or leaving the ``with`` block) deletes. `settings` are Kafka's own, and override those above.
+    `cluster` tells ``kafka-storage format`` which cluster the broker belongs to, when it is not its own.
     `start` it from a thread that lives as long as the broker should: Linux ends it with that thread.
     """
 
     def __init__(
-        self, port: int = 0, data_directory: Path | None = None, settings: Mapping[str, str] | None = None
+        self,
+        port: int = 0,
+        data_directory: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        cluster: Sequence[str] = (),
     ) -> None:
         self.port = port or free_port()
         self._controller_port = free_port()
         self._settings = settings or {}
+        self._cluster = cluster
         self._temporary = data_directory is None
         self.directory = data_directory or Path(tempfile.gettempdir(), f"kafka-{uuid.uuid4().hex}")
         self.directory = self.directory.absolute()
@@ -121,6 +127,14 @@ class Broker:
 
         Raises `JarsUnavailable`, `JavaCannotStart`, `PortTaken` or `BrokerDied`.
         """
+        self.launch()
+        self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start Java and return: the first brokers of a cluster answer only once most of them run.
+
+        Raises `JarsUnavailable`, `JavaCannotStart`, `PortTaken` or `BrokerDied`.
+        """
         if self._process:
             raise RuntimeError("the broker is already running")
         _require_free(self.port)
@@ -131,6 +145,9 @@ class Broker:
         with self.log_path.open("ab") as log:
             command = self._java(class_path, "kafka.Kafka", "server.properties")
             self._process = children.spawn(command, output=log, directory=self.directory)
+
+    def wait_until_it_answers(self) -> None:
+        """Return once the broker answers requests, or kill it; raises `PortTaken` or `BrokerDied`."""
         try:
             self._wait_until_it_answers()
         except BaseException:
@@ -211,9 +228,8 @@ class Broker:
 
     def _format(self, class_path: str) -> None:
         """Give the data directory its cluster id, which Kafka asks for before the first start."""
-        # 16 bytes, the first fixed: an id that happened to start with `-` would be taken for a flag.
-        cluster = base64.urlsafe_b64encode(b"k" + os.urandom(15)).decode().rstrip("=")
-        arguments = "format", "--standalone", "--cluster-id", cluster, "--config", "server.properties"
+        cluster = self._cluster or ("--standalone", "--cluster-id", new_id())
+        arguments = "format", *cluster, "--config", "server.properties"
         try:
             done = subprocess.run(
                 self._java(class_path, "kafka.tools.StorageTool", *arguments),
@@ -281,6 +297,12 @@ def _quiet_kafka() -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
+
+
+def new_id() -> str:
+    """An id as Kafka writes those of clusters and of directories."""
+    # 16 bytes, the first fixed: an id that happened to start with `-` would be taken for a flag.
+    return base64.urlsafe_b64encode(b"k" + os.urandom(15)).decode().rstrip("=")
 
 
 def free_port() -> int:

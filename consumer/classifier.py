@@ -1,12 +1,9 @@
 """Texts -> probabilities: tokenise, cut into micro-batches, run the ONNX session."""
 
-import ctypes
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,7 +12,8 @@ from tokenizers import Tokenizer
 
 from consumer import batching
 from consumer.bundle import TOKENIZER, Bundle, Device, DeviceChoice
-from consumer.errors import BundleError, DeviceError, GoldenMismatch, SessionFailed, one_line
+from consumer.errors import BundleError, GoldenMismatch, SessionFailed, one_line
+from consumer.session import open_session
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +26,6 @@ TOKEN_BUDGETS: dict[Device, int] = {"cpu": 1024, "cuda": 16384}
 CHARACTERS_PER_TOKEN = 20
 # Texts tokenised at once: the tokenizer holds what it truncates until their encodings go.
 TOKENISED_TEXTS = 128
-# What a model takes, by name: its numbers, and [batch, sequence].
-_INPUTS = {"input_ids": ("tensor(int64)", 2), "attention_mask": ("tensor(int64)", 2)}
 
 
 class Classifier:
@@ -62,7 +58,7 @@ class Classifier:
         self.rate = 0.0
         self._bundle = bundle
         self._tokenizer = _load_tokenizer(bundle)
-        self.device, self.device_reason, self._session = _open_session(bundle, device, threads)
+        self.device, self.device_reason, self._session = open_session(bundle, device, threads)
         self._options = onnxruntime.RunOptions()
         # ONNX Runtime prints what its exceptions say as well.
         self._options.log_severity_level = 4
@@ -263,82 +259,3 @@ def _load_tokenizer(bundle: Bundle) -> Tokenizer:
     tokenizer.enable_truncation(bundle.manifest.max_length)
     tokenizer.no_padding()
     return tokenizer
-
-
-def _open_session(
-    bundle: Bundle, choice: DeviceChoice, threads: int
-) -> tuple[Device, str, onnxruntime.InferenceSession]:
-    if choice == "cpu":
-        return "cpu", "--device cpu asks for it", _cpu_session(bundle, threads)
-    try:
-        session = _cuda_session(bundle)
-    except DeviceError as error:
-        if choice == "cuda":
-            raise
-        return "cpu", f"--device auto found no usable GPU: {error}", _cpu_session(bundle, threads)
-    reason = "--device auto found a usable GPU" if choice == "auto" else "--device cuda asks for it"
-    return "cuda", reason, session
-
-
-def _cpu_session(bundle: Bundle, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning threads burn the core that the Kafka loop needs: a lone comment costs four times the CPU.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return _load_model(bundle, _model_path(bundle, "cpu"), options, ["CPUExecutionProvider"])
-
-
-def _cuda_session(bundle: Bundle) -> onnxruntime.InferenceSession:
-    path = _model_path(bundle, "cuda")
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        raise DeviceError(
-            "this machine has no NVIDIA driver (libcuda.so.1); install it, or use --device cpu"
-        ) from None
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
-        raise DeviceError("the NVIDIA driver finds no GPU; make one visible, or use --device cpu")
-    onnxruntime.preload_dlls()
-    # Shapes vary, so the arena grows only by what a shape needs instead of doubling.
-    cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session = _load_model(bundle, path, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        raise DeviceError(
-            "ONNX Runtime could not load its CUDA provider; install the cuda extra"
-            " (pip install 'urgency-router[cuda]'), or use --device cpu"
-        )
-    return session
-
-
-def _model_path(bundle: Bundle, device: Device) -> Path:
-    variants = bundle.manifest.variants
-    if device not in variants:
-        raise DeviceError(
-            f"the bundle {bundle.directory} has no variant for {device}, only for"
-            f" {', '.join(sorted(variants))}; export it with --variants {device}"
-        )
-    return bundle.path(variants[device].file)
-
-
-def _load_model(
-    bundle: Bundle, path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
-) -> onnxruntime.InferenceSession:
-    # A model may keep weights in files beside it, which no hash vouches for. This is where ONNX Runtime looks
-    # for them, and beneath a file there is none.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
-        raise BundleError(
-            f"ONNX Runtime cannot load {path}: {one_line(error)}; export the bundle again"
-        ) from None
-    inputs = {tensor.name: (tensor.type, len(tensor.shape)) for tensor in session.get_inputs()}
-    outputs = {tensor.name: (tensor.type, tensor.shape[1:]) for tensor in session.get_outputs()}
-    labels = len(bundle.manifest.labels)
-    if inputs != _INPUTS or outputs != {"probabilities": ("tensor(float)", [labels])}:
-        raise BundleError(
-            f"{path} computes {one_line(outputs)} from {one_line(inputs)}, and not the probabilities of"
-            f" {labels} labels from input_ids and attention_mask; export the bundle again"
-        )
-    return session

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 
 from consumer import bundle
 from consumer.bundle import Bundle, GoldenComment
@@ -285,3 +286,23 @@ def test_cut_changes_no_answer_of_a_text_that_fills_the_model(whole: Bundle, cla
     assert min(map(len, texts)) > classifier.characters
 
     np.testing.assert_allclose(classifier.classify(texts), uncut.classify(texts), atol=SAME)
+
+
+def test_device_that_fails_is_not_replaced_by_another(whole: Bundle) -> None:
+    """When the execution provider fails, the session has failed: ONNX Runtime does not take another one."""
+    classifier = Classifier(whole, device="cpu", threads=1)
+    session = classifier._session
+
+    class Failing:
+        inner = session._sess
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def run(self, *_: Any) -> None:
+            raise EPFail("injected")
+
+    session._sess = Failing()
+
+    with pytest.raises(SessionFailed, match="EPFail"):
+        classifier.classify(["late"])

@@ -22,6 +22,7 @@ from kafka.errors import (
 )
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
+from consumer import messages
 from consumer.batching import BatchBound
 from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TopicMadeAgain, TransactionFailed
 from consumer.labeller import Labeller
@@ -44,6 +45,8 @@ OBSERVE_EVERY_SECONDS = 1.0
 HEARTBEATS_MISSED = 2
 # Texts of a few hundred bytes fill it with some 100,000 messages: it bounds memory when they are huge.
 MAX_BATCH_BYTES = 32 * 1024 * 1024
+# A poll unpacks as many: with a thousand huge ones it would go far beyond that.
+POLL_MESSAGES = 100
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ class Pipeline:
             if not computing:
                 # A device that never ends must not look alive because the loop around it turns.
                 self._health.beat()
-            records = self._poll(bound - (len(batch.records) if batch else 0))
+            wanted = min(POLL_MESSAGES, bound - (len(batch.records) if batch else 0))
+            records = self._poll(wanted, 0 if batch or self._computing else IDLE_POLL_MS)
             membership = self._consumer.group_metadata()
             self._offsets.notice()
             self._health.set_ready(membership.generation_id >= 0 and not self._kafka_silent)
@@ -144,21 +148,23 @@ class Pipeline:
                 self._in_flight.append(batch)
             if batch:
                 batch.records.extend(records)
-                size += sum(len(record.value or b"") for record in records)
+                size += sum(map(messages.size, records))
             if records:
                 self._offsets.verify(membership.generation_id)
             self._check_generation(membership.generation_id, stale)
-            if not computing or size >= MAX_BATCH_BYTES or (batch and len(batch.records) >= bound):
+            if size >= MAX_BATCH_BYTES or (batch and len(batch.records) >= bound):
+                return batch
+            if not computing and len(records) < wanted:
                 return batch
             if not records and self._computing:
                 wait([self._computing], BUSY_WAIT_SECONDS)
 
-    def _poll(self, max_records: int) -> list[Any]:
+    def _poll(self, max_records: int, timeout_ms: int) -> list[Any]:
         # A join begun because of new partitions, and not over within one poll, is forgotten by kafka-python.
         if self._consumer._coordinator.rejoining:
             self._consumer._coordinator.request_rejoin()
         try:
-            polled = self._consumer.poll(0 if self._computing else IDLE_POLL_MS, max_records)
+            polled = self._consumer.poll(timeout_ms, max_records)
         except NoOffsetForPartitionError as error:
             self._offsets.start(error.args[0])
         except OffsetOutOfRangeError as error:

@@ -26,7 +26,7 @@ from tests.integration.consumer.test_pipeline import loop as loop  # a fixture
 
 Start = Callable[..., Consumer]
 
-STORM_REBALANCES = 12
+STORM_REBALANCES = 10
 SECONDS = 60.0
 
 
@@ -116,7 +116,7 @@ def test_publish_longer_than_the_poll_interval(loop: Loop, kafka: Kafka, prefix:
     assert sorted(json.loads(record.value)["number"] for record in records) == list(range(100))
     sample = loop.metrics.registry.get_sample_value
     assert sample("urgency_router_rebalances_total") == 2
-    assert sample("urgency_router_messages_discarded_total") > 0
+    assert sample("urgency_router_messages_discarded_total")
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])

@@ -1,11 +1,14 @@
 """Kafka away for a while: consumers wait, say so, stay alive, and go on by themselves."""
 
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,23 +21,24 @@ from tests.integration.consumer.test_delivery import (
     numbered,
     wait_for_uncommitted,
 )
+from tests.integration.consumer.test_pipeline import Loop, Publish, fail
+from tests.integration.consumer.test_pipeline import loop as loop  # a fixture
 
 # Longer than every time limit of the consumers here, that of /livez included. A real one: 120.
-OUTAGE_SECONDS = float(os.environ.get("CHAOS_OUTAGE_SECONDS", "16"))
-STALL_SECONDS = 10
-# The client waits ever longer before it tries again.
-BACK_SECONDS = 30.0 + OUTAGE_SECONDS
+OUTAGE_SECONDS = float(os.environ.get("CHAOS_OUTAGE_SECONDS", "24"))
+STALL_SECONDS = 20
+BACK_SECONDS = 60.0
 BACKLOG = 6000
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    """A broker of this test's own, to be killed."""
+    """A broker of these tests' own, to be killed."""
     with Broker() as broker:
         yield broker
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kafka(broker: Broker) -> Kafka:
     """Topics, messages in and messages out, on that broker."""
     return Kafka(broker.bootstrap_servers)
@@ -63,6 +67,11 @@ def status(consumer: Consumer, path: str) -> int:
         return int(urllib.request.urlopen(f"{consumer._base()}{path}", timeout=10).status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def is_ready(consumer: Consumer) -> bool:
+    """Whether it labels, or would."""
+    return status(consumer, "/readyz") == 200
 
 
 def says(consumer: Consumer, words: str) -> bool:
@@ -101,7 +110,7 @@ def test_outage(broker: Broker, kafka: Kafka, start: Callable[[str], Consumer]) 
 
     broker.start()
     for consumer in waiting:
-        consumer.wait_until(lambda c=consumer: status(c, "/readyz") == 200, "ready again", BACK_SECONDS)
+        consumer.wait_until(partial(is_ready, consumer), "ready again", BACK_SECONDS)
         assert status(consumer, "/livez") == 200
     kafka.produce("idle.comments", numbered(20, start=20))
     kafka.produce("starting.comments", numbered(20))
@@ -112,3 +121,24 @@ def test_outage(broker: Broker, kafka: Kafka, start: Callable[[str], Consumer]) 
     for consumer, count in ((busy, BACKLOG), (idle, 40), (starting, 20)):
         assert_each_once(kafka.read(*consumer.outputs, count=count), count)
         assert consumer.stop() == 0
+
+
+def test_end_while_kafka_is_away(broker: Broker, loop: Loop) -> None:
+    """Told to stop as Kafka goes away, the loop gives back what the device computes, and ends as ever."""
+    stop = threading.Event()
+
+    def last(real: Publish) -> Publish:
+        def publish(*batch: Any) -> None:
+            real(*batch)
+            broker.kill()
+            stop.set()
+
+        return publish
+
+    fail(loop.producer, 2, last)
+
+    with loop.pipeline() as pipeline:
+        pipeline.run(stop, exit_at_end=False)
+
+    committed = {"outcome": "committed"}
+    assert loop.metrics.registry.get_sample_value("urgency_router_transactions_total", committed) == 3

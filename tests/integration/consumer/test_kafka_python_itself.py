@@ -28,6 +28,7 @@ from tests.integration.consumer.test_kafka_python_traps import (
     before_records,
     committed,
     delete,
+    read_until,
     stale,
     unanswered,
     until_aborted,
@@ -191,14 +192,7 @@ def test_trap_7_the_default_reads_what_was_rolled_back_and_commits_it(
     """Messages of a transaction that was aborted are read, and closing commits them as dealt with."""
     wait_until(lambda: bool(by_default.poll(50) or by_default.assignment()), "joined")
     by_default.seek_to_beginning()
-    read: list[bytes] = []
-    wait_until(
-        lambda: bool(
-            read.extend(record.value for batch in by_default.poll(50).values() for record in batch)
-            or b"rolled back" in read
-        ),
-        "read",
-    )
+    read_until(by_default, lambda read: b"rolled back" in [record.value for record in read])
 
     by_default.close()
 
@@ -222,7 +216,7 @@ def test_trap_9_listeners_run_where_heartbeats_do(kafka: Kafka, prefix: str) -> 
     """A rebalance listener runs on the I/O thread, and holds up heartbeats for as long as it takes."""
     ran_on: list[str] = []
 
-    class Listener(ConsumerRebalanceListener):
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
         def on_partitions_assigned(self, _: object) -> None:
             ran_on.append(threading.current_thread().name)
 

@@ -56,6 +56,18 @@ def polled(consumer: KafkaConsumer) -> list[Any]:
     return [record for batch in batches.values() for record in batch]
 
 
+def read_until(consumer: KafkaConsumer, enough: Callable[[list[Any]], bool]) -> list[Any]:
+    """What the consumer reads until that is enough."""
+    read: list[Any] = []
+
+    def go_on() -> bool:
+        read.extend(polled(consumer))
+        return enough(read)
+
+    wait_until(go_on, "read")
+    return read
+
+
 def join(consumer: KafkaConsumer) -> ConsumerGroupMetadata:
     """The membership, once the consumer has its partitions."""
 
@@ -336,8 +348,7 @@ def test_trap_6_no_step_waits_for_an_answer_without_end(prefix: str) -> None:
 def test_trap_7_closing_commits_nothing(kafka: Kafka, prefix: str) -> None:
     """What was read but not published stays uncommitted when the consumer goes."""
     consumer = clients.consumer(parsed(kafka, prefix))
-    read: list[Any] = []
-    wait_until(lambda: bool(read.extend(polled(consumer)) or len(read) == 2), "read")
+    read_until(consumer, lambda read: len(read) == 2)
 
     consumer.close()
 
@@ -363,12 +374,11 @@ def test_trap_7_messages_rolled_back_are_not_read(kafka: Kafka, prefix: str) -> 
     kafka.produce(f"{prefix}comments", [Message(b"after", partition=0)])
     consumer = clients.consumer(parsed(kafka, prefix))
     try:
-        read: list[bytes] = []
-        wait_until(lambda: bool(read.extend(r.value for r in polled(consumer)) or b"after" in read), "read")
+        read = read_until(consumer, lambda read: b"after" in [record.value for record in read])
     finally:
         consumer.close()
 
-    assert b"rolled back" not in read
+    assert b"rolled back" not in [record.value for record in read]
 
 
 @pytest.mark.usefixtures("topics")
@@ -474,10 +484,9 @@ def test_trap_12_a_partition_that_comes_back_is_read_from_what_was_committed_mea
         wait_until(lambda: consumer.group_metadata().generation_id < 0, "thrown out")
         admin.alter_group_offsets(f"{prefix}group", {partition: OffsetAndMetadata(7, "", -1)})
 
-        read: list[Any] = []
-        wait_until(lambda: bool(read.extend(polled(consumer)) or read), "read")
+        first, *_ = read_until(consumer, bool)
 
-        assert read[0].offset == 7
+        assert first.offset == 7
     finally:
         admin.close()
         consumer.close()

@@ -78,7 +78,10 @@ def run(directory: Path, bundle: Path, *, comments: int, rounds: int, seed: int,
         late = Ledger(comment)
         with Reader(servers, late) as reader:
             _read_to_the_end(rig, reader)
-        complaints = [uncommitted, verdict.complaint(), late.verdict().complaint(), *_end_all(rig)]
+        complaints = [uncommitted, verdict.complaint()]
+        if complaint := late.verdict().complaint():
+            complaints.append(f"read afterwards: {complaint}")
+        complaints += _end_all(rig)
     return Result(survived, verdict, [complaint for complaint in complaints if complaint])
 
 

@@ -1,18 +1,19 @@
 """Three real brokers that are one cluster: every partition on all three, two of them enough to go on."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from deploy.local.broker import HOST, Broker, free_port, new_id
 
 NODES = (1, 2, 3)
 # So that the coordinators of groups and of transactions are spread over the brokers.
 COORDINATOR_PARTITIONS = 6
+# A broker that was killed reads its last segments again, whole, before it answers: 1 GB by default.
+SEGMENT_BYTES = 4 * 1024 * 1024
 PREFERRED = 0  # the broker that a partition's list of replicas names first
 ANSWER_MS = 10_000
 
@@ -26,6 +27,9 @@ SETTINGS: Mapping[str, str] = {
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
     "transaction.state.log.num.partitions": str(COORDINATOR_PARTITIONS),
+    "log.segment.bytes": str(SEGMENT_BYTES),
+    "offsets.topic.segment.bytes": str(SEGMENT_BYTES),
+    "transaction.state.log.segment.bytes": str(SEGMENT_BYTES),
 }
 
 
@@ -37,10 +41,8 @@ class Cluster:
     """
 
     def __init__(self, directory: Path) -> None:
-        ports = {node: free_port() for node in NODES}
-        controllers = {node: free_port() for node in NODES}
-        behind = {node: free_port() for node in NODES}
-        advertised = {node: free_port() for node in NODES}
+        free = _different_ports()
+        ports, controllers, behind, advertised = ({node: next(free) for node in NODES} for _ in range(4))
         self.routes = {advertised[node]: behind[node] for node in NODES}
         self.bootstrap_servers = _servers(ports.values())
         self.proxied_bootstrap_servers = _servers(advertised.values())
@@ -108,19 +110,17 @@ class Cluster:
     def whole(self) -> bool:
         """Whether every partition is in sync on all three brokers, and led by the one it prefers.
 
-        Without the second, a broker that came back would lead nothing, and its next fall would be harmless.
+        Without the second, which is asked for here, a broker that came back would lead nothing, and its next
+        fall would be harmless. Raises `KafkaError` while nobody answers.
         """
-        try:
-            with self.admin() as admin:
-                partitions = [part for topic in admin.describe_topics() for part in topic["partitions"]]
-                if any(len(part["isr_nodes"]) < len(NODES) for part in partitions):
-                    return False
-                if all(part["leader_id"] == part["replica_nodes"][0] for part in partitions):
-                    return True
-                admin.elect_leaders(PREFERRED)
-        except KafkaError:
-            pass
-        return False
+        with self.admin() as admin:
+            partitions = [part for topic in admin.describe_topics() for part in topic["partitions"]]
+            if any(len(part["isr_nodes"]) < len(NODES) for part in partitions):
+                return False
+            if all(part["leader_id"] == part["replica_nodes"][0] for part in partitions):
+                return True
+            admin.elect_leaders(PREFERRED)
+            return False
 
     def group_coordinator(self, group: str) -> int:
         """The broker that coordinates a consumer group."""
@@ -146,5 +146,13 @@ class Cluster:
             admin.close()
 
 
-def _servers(ports: Any) -> str:
+def _different_ports() -> Iterator[int]:
+    given: set[int] = set()
+    while True:
+        if (port := free_port()) not in given:
+            given.add(port)
+            yield port
+
+
+def _servers(ports: Iterable[int]) -> str:
     return ",".join(f"{HOST}:{port}" for port in ports)

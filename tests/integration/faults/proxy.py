@@ -32,7 +32,7 @@ class Proxy:
 
     def __init__(self, routes: Mapping[int, int]) -> None:
         self.resets = 0
-        self._routes = routes
+        self.routes = routes
         self._mode: Mode = "pass"
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
@@ -64,7 +64,7 @@ class Proxy:
         await self._listen()
 
     async def _listen(self) -> None:
-        for port, target in self._routes.items():
+        for port, target in self.routes.items():
             connected = functools.partial(self._connected, target)
             self._servers.append(await asyncio.start_server(connected, HOST, port))
 

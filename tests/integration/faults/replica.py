@@ -35,7 +35,6 @@ class Replica:
         self.proxied = proxied
         self.log = log
         self._port = free_port()
-        self._expected_to_run = True
         command = [sys.executable, "-m", "consumer", "--bundle", str(bundle), "--bootstrap-servers", servers]
         command += [part for flag in topics.items() for part in flag]
         command += ["--metrics-host", HOST, "--metrics-port", str(self._port), "--threads", "1"]
@@ -48,12 +47,10 @@ class Replica:
 
     def kill(self) -> None:
         """End it as a power cut does."""
-        self._expected_to_run = False
         children.kill(self._process)
 
     def stop(self) -> int:
         """End it as Kubernetes does; its exit code."""
-        self._expected_to_run = False
         return children.stop(self._process, 30.0)
 
     def freeze(self) -> None:
@@ -65,8 +62,8 @@ class Replica:
         os.kill(self.pid, signal.SIGCONT)
 
     def raise_if_ended(self) -> None:
-        """Raise `NotSurvived` if it has ended and nobody asked it to."""
-        if self._expected_to_run and (code := self._process.poll()) is not None:
+        """Raise `NotSurvived` if it no longer runs: ask only while nobody has ended it."""
+        if (code := self._process.poll()) is not None:
             raise NotSurvived(f"{self.name} ended by itself with code {code}: see {self.log}")
 
     @property

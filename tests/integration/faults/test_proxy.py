@@ -13,37 +13,49 @@ from tests.integration.faults.proxy import Proxy
 SECONDS = 10.0
 
 
+class Echo:
+    """A server that answers each piece with itself; `received` is all that has reached it."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self._server = socket.create_server((HOST, 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while data := connection.recv(1000):
+                self.received += data
+                connection.sendall(data)
+
+
 @pytest.fixture
-def echo() -> Iterator[int]:
-    """The port of a server that answers each piece with itself."""
-    with socket.create_server((HOST, 0)) as server:
-        threading.Thread(target=_answer, args=(server,), daemon=True).start()
-        yield server.getsockname()[1]
-
-
-def _answer(server: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            connection, _ = server.accept()
-            threading.Thread(target=_echo, args=(connection,), daemon=True).start()
-
-
-def _echo(connection: socket.socket) -> None:
-    with connection, contextlib.suppress(OSError):
-        while data := connection.recv(1000):
-            connection.sendall(data)
+def echo() -> Iterator[Echo]:
+    """A server to stand behind the proxy."""
+    with contextlib.closing(Echo()) as echo:
+        yield echo
 
 
 @pytest.fixture
-def proxy(echo: int) -> Iterator[Proxy]:
+def proxy(echo: Echo) -> Iterator[Proxy]:
     """A proxy in front of the echo."""
-    with Proxy({free_port(): echo}) as proxy:
+    with Proxy({free_port(): echo.port}) as proxy:
         yield proxy
 
 
 def connect(proxy: Proxy) -> socket.socket:
     """Connect through the proxy."""
-    (port,) = proxy._routes
+    (port,) = proxy.routes
     return socket.create_connection((HOST, port), SECONDS)
 
 
@@ -70,7 +82,7 @@ def test_refuse_resets_the_open_and_refuses_the_new(proxy: Proxy) -> None:
     test_pass_forwards_both_ways(proxy)
 
 
-def test_stall_holds_everything_and_loses_nothing(proxy: Proxy) -> None:
+def test_stall_holds_everything_and_loses_nothing(proxy: Proxy, echo: Echo) -> None:
     """A proxy that stalls delivers nothing, old connections and new, and all of it once it flows again."""
     with connect(proxy) as old:
         old.sendall(b"before")
@@ -82,6 +94,7 @@ def test_stall_holds_everything_and_loses_nothing(proxy: Proxy) -> None:
                 client.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     client.recv(1000)
+            assert echo.received == b"before"
 
             proxy.set("pass")
 

@@ -123,7 +123,9 @@ class TransactionalProducer:
 
     def _send(self, outgoing: Sequence[Outgoing], deadline: float) -> None:
         sent: list[Any] = []
-        for record in outgoing:
+        failed: list[int] = []
+        ended: KafkaError | None = None
+        for index, record in enumerate(outgoing):
             try:
                 future = self._producer.send(
                     record.topic,
@@ -133,21 +135,31 @@ class TransactionalProducer:
                     timestamp_ms=record.timestamp,
                 )
             except MessageSizeTooLargeError as error:
-                raise RecordsRefused(_refused(outgoing, {len(sent): error})) from error
+                raise RecordsRefused(_refused(outgoing, {index: error})) from error
+            except KafkaError as error:
+                # A record sent before has already ended the transaction: its own future says how.
+                ended = error
+                break
+            future.add_errback(lambda _, index=index: failed.append(index))
             sent.append(future)
         # It raises UnknownError over a batch that is split because Kafka found it too large.
         with contextlib.suppress(UnknownError):
             self._producer.flush(max(0.0, deadline - time.monotonic()))
-        errors: dict[int, KafkaError] = {}
-        for index, future in enumerate(sent):
+        for future in sent:
             try:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))
             except KafkaError as error:
-                errors[index] = error
-        if refused := _refused(outgoing, errors):
-            raise RecordsRefused(refused)
-        if errors:
-            raise next(iter(errors.values()))
+                ended = ended or error
+        if failed:
+            # Only what failed first is sure to have failed by itself: that ends the transaction, and with its
+            # error kafka-python fails whatever has not been sent yet.
+            batch = sent[failed[0]]._produce_future
+            errors = {i: sent[i].exception for i in failed if sent[i]._produce_future is batch}
+            ended = errors[failed[0]]
+            if refused := _refused(outgoing, errors):
+                raise RecordsRefused(refused)
+        if ended:
+            raise ended
 
     def _await(self, result: Any, deadline: float) -> None:
         """Wait for a request of the transaction: the producer's own methods wait for ever."""
@@ -170,16 +182,16 @@ class TransactionalProducer:
 def _refused(outgoing: Sequence[Outgoing], errors: Mapping[int, KafkaError]) -> dict[int, str]:
     """Per index, Kafka's word for each record that it refuses, or would refuse.
 
-    One refusal ends the transaction, so most of those that would follow it show no error yet. Of a topic that
-    has refused a record for its size, no larger one is tried: a batch full of them would take a transaction
-    for each.
+    One refusal ends the transaction, so those that would follow it show no error yet. Of a topic that has
+    refused a record for its size, no larger one is tried: a batch full of them would take a transaction for
+    each.
     """
     refused = {index: type(error).__name__ for index, error in errors.items() if isinstance(error, REFUSALS)}
     limits: dict[str, int] = {}
     for index, error in errors.items():
         if isinstance(error, TOO_LARGE):
-            topic = outgoing[index].topic
-            limits[topic] = min(outgoing[index].size, limits.get(topic, outgoing[index].size))
+            topic, size = outgoing[index].topic, outgoing[index].size
+            limits[topic] = min(size, limits.get(topic, size))
     for index, record in enumerate(outgoing):
         if record.topic in limits and record.size >= limits[record.topic]:
             refused.setdefault(index, MessageSizeTooLargeError.__name__)

@@ -24,6 +24,8 @@ from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 from deploy.local.broker import Broker
 from tests.integration.conftest import Kafka, Message
+from tests.integration.consumer.test_pipeline import Loop
+from tests.integration.consumer.test_pipeline import loop as loop  # a fixture
 
 SECONDS = 30.0
 # What one of our transactions may take here, unless a test says otherwise.
@@ -126,7 +128,8 @@ def committed(kafka: Kafka, prefix: str) -> dict[int, int]:
         bootstrap_servers=kafka.bootstrap_servers, group_id=f"{prefix}group", enable_auto_commit=False
     )
     try:
-        found = {number: reader.committed(TopicPartition(f"{prefix}comments", number)) for number in (0, 1)}
+        numbers = reader.partitions_for_topic(f"{prefix}comments")
+        found = {number: reader.committed(TopicPartition(f"{prefix}comments", number)) for number in numbers}
         return {number: offset for number, offset in found.items() if offset is not None}
     finally:
         reader.close()
@@ -457,6 +460,34 @@ def test_trap_10_apache_kafka_is_met_with_the_protocols_that_we_count_on(
     assert member.config["api_version"] == (4, 3)
     assert described(kafka, prefix)["protocol_type"] == "consumer"
     assert len(epochs) == 1
+
+
+def test_trap_11_a_join_begun_by_new_partitions_is_finished(
+    loop: Loop, kafka: Kafka, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions that come to a loop too busy to wait in a poll are read all the same."""
+    monkeypatch.setattr("consumer.pipeline.IDLE_POLL_MS", 0)
+    loop.settings = loop.settings.model_copy(update={"metadata_max_age_seconds": 0.2})
+    stop = threading.Event()
+
+    def run() -> None:
+        with loop.pipeline() as pipeline:
+            pipeline.run(stop, exit_at_end=False)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_until(lambda: committed(kafka, prefix) == {0: 50, 1: 50}, "through with what was there")
+        admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+        admin.create_partitions({f"{prefix}comments": 3})
+        admin.close()
+        kafka.produce(f"{prefix}comments", [Message(b"{}", partition=2)])
+
+        wait_until(lambda: committed(kafka, prefix).get(2) == 1, "reading the new partition")
+    finally:
+        stop.set()
+        thread.join(SECONDS)
+    assert not thread.is_alive()
 
 
 def unanswered(consumer: KafkaConsumer, partition: TopicPartition) -> bool:

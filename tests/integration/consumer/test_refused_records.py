@@ -108,6 +108,28 @@ def test_refused_timestamp_becomes_a_dead_letter(kafka: Kafka, prefix: str, star
     assert letter.timestamp > sent_at + hour_ago - 60_000
 
 
+def test_neighbours_of_refused_timestamps_are_labelled(kafka: Kafka, prefix: str, start: Start) -> None:
+    """Of a batch in which Kafka refuses every third timestamp, the others are labelled all the same."""
+    make_topics(kafka, prefix, routed={"message.timestamp.before.max.ms": "60000"}, dead_letters={})
+    sent_at = time.time_ns() // 1_000_000
+    values = [json.dumps({**SHORT, "number": number}).encode() for number in range(60)]
+    kafka.produce(
+        f"{prefix}comments",
+        [
+            Message(value, timestamp_ms=sent_at - (0 if number % 3 else 3_600_000))
+            for number, value in enumerate(values)
+        ],
+    )
+
+    consumer = start("--exit-at-end")
+
+    assert consumer.wait() == 0
+    records = kafka.read(*consumer.outputs, count=60)
+    letters = [record.value for record in records if record.topic == f"{prefix}dead-letter"]
+    assert len(records) == 60
+    assert sorted(letters) == sorted(values[::3])
+
+
 def test_batch_full_of_refused_records_takes_few_transactions(
     kafka: Kafka, prefix: str, start: Start
 ) -> None:

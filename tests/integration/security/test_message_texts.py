@@ -74,7 +74,7 @@ def test_no_log_line_and_no_metric_quotes_a_message(
     page = consumer.metrics_page()
     assert consumer.stop() == 0
     log = "\n".join(consumer.raw_log())
-    assert refused > 0
+    assert refused == len(LARGE)
     assert too_large == 1
     assert "will be read again" in log
     assert MARK not in page

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,8 +96,10 @@ def members(kafka: Kafka, group: str) -> int:
         admin.close()
 
 
-def test_publish_longer_than_the_poll_interval(loop: Loop, kafka: Kafka, prefix: str) -> None:
-    """A loop thrown out of the group for not polling publishes nothing of before, and joins again."""
+def test_publish_longer_than_the_poll_interval(
+    loop: Loop, kafka: Kafka, prefix: str, tiny_bundle: Path
+) -> None:
+    """A loop thrown out for not polling publishes nothing that another has taken over, and joins again."""
     loop.settings = loop.settings.model_copy(update={"max_poll_interval_seconds": 1.0})
 
     def until_thrown_out(real: Publish) -> Publish:
@@ -104,6 +107,7 @@ def test_publish_longer_than_the_poll_interval(loop: Loop, kafka: Kafka, prefix:
             deadline = time.monotonic() + SECONDS
             while members(kafka, f"{prefix}group"):
                 assert time.monotonic() < deadline
+            Loop(kafka, prefix, tiny_bundle).run()
             real(*batch)
 
         return publish
@@ -115,7 +119,7 @@ def test_publish_longer_than_the_poll_interval(loop: Loop, kafka: Kafka, prefix:
     records = kafka.read(*loop.outputs, count=100)
     assert sorted(json.loads(record.value)["number"] for record in records) == list(range(100))
     sample = loop.metrics.registry.get_sample_value
-    assert sample("urgency_router_rebalances_total") == 2
+    assert sample("urgency_router_rebalances_total") > 1
     assert sample("urgency_router_messages_discarded_total")
 
 

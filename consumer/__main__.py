@@ -82,7 +82,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
             connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
             Pipeline(
                 consumer=consumer,
-                offsets=Offsets(consumer, settings.input_topic, settings.auto_offset_reset, metrics),
+                offsets=Offsets(
+                    consumer, settings.input_topic, settings.auto_offset_reset, metrics, producer.topic_id
+                ),
                 producer=producer,
                 labeller=Labeller(
                     settings, classifier, routing, Model(manifest.name, manifest.version, manifest.labels)
@@ -127,8 +129,11 @@ def _connect(
     while not stop.is_set():
         try:
             handshake.check(settings)
+            health.beat()
             topics.ensure(needed_topics, settings)
+            health.beat()
             producer.connect()
+            health.beat()
             return clients.consumer(settings), producer
         except KafkaError as error:
             if hopeless(error):

@@ -5,6 +5,7 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
 from pydantic import SecretStr
 
 from consumer import record_batch
@@ -70,9 +71,13 @@ def consumer(settings: Settings) -> KafkaConsumer:
         allow_auto_create_topics=False,
         **connection(settings),
     )
-    consumer.subscribe([settings.input_topic], listener=_Forget(consumer))
-    # A group leader that joins before it knows the topic's partitions assigns none, and must rebalance.
-    consumer.partitions_for_topic(settings.input_topic)
+    try:
+        consumer.subscribe([settings.input_topic], listener=_Forget(consumer))
+        # A group leader that joins before it knows the topic's partitions assigns none, and must rebalance.
+        consumer.partitions_for_topic(settings.input_topic)
+    except KafkaError:
+        consumer.close()
+        raise
     return consumer
 
 

@@ -53,6 +53,8 @@ def configure(level: str, log_format: LogFormat, *, texts: bool = False) -> None
     # kafka-python logs whole messages and its settings, the password among them, at debug level, and every
     # reconnect at info.
     logging.getLogger("kafka").setLevel(logging.WARNING)
+    # While Kafka is away it says ten times a second that no node is available; the loop says so itself.
+    logging.getLogger("kafka.cluster").setLevel(logging.ERROR)
     # An answer that it cannot decode it logs byte by byte, at error level; what becomes of it, others log.
     logging.getLogger("kafka.protocol.parser").setLevel(logging.CRITICAL)
 

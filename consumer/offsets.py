@@ -6,11 +6,16 @@ kafka-python's own reset would skip messages without a word and remember nothing
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
 
 from kafka import KafkaConsumer
-from kafka.errors import CommitFailedError, RebalanceInProgressError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from consumer.errors import OffsetLost, TopicMadeAgain
@@ -34,13 +39,31 @@ class Offsets:
     topic's id as its metadata, and one that carries another id does not count.
     """
 
-    def __init__(self, consumer: KafkaConsumer, topic: str, reset: OffsetReset, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        topic: str,
+        reset: OffsetReset,
+        metrics: Metrics,
+        ask_topic_id: Callable[[str], str],
+    ) -> None:
+        """Find positions for a consumer that has subscribed and knows the topic.
+
+        Args:
+            consumer: its `auto_offset_reset` is "none".
+            topic: the one that it reads.
+            reset: where to begin without a committed offset, and to go on where that is gone.
+            metrics: its `skipped` counts what is lost.
+            ask_topic_id: gives a topic's id as Kafka has it now, empty where there is no such topic.
+        """
         self._consumer = consumer
         self._topic = topic
+        self._ask_topic_id = ask_topic_id
         self._reset = reset
         self._metrics = metrics
         self._topic_id = self._seen_topic_id()
         self._made_again = False
+        self._positions_are_foreign = False
         self._held: tuple[int, frozenset[TopicPartition]] | None = None
 
     @property
@@ -78,11 +101,13 @@ class Offsets:
             TopicMadeAgain: it is not.
             KafkaError: Kafka does not answer, or refuses.
         """
-        if self._asked_topic_id() != topic_id:
+        if self._ask_topic_id(self._topic) != topic_id:
             raise TopicMadeAgain("the input topic was deleted")
 
     def rewind(self, partitions: Iterable[TopicPartition]) -> None:
         """Go back to the committed offsets, whatever was read since.
+
+        Of every partition, if the topic turns out to be another one than before.
 
         Raises:
             KafkaError: Kafka does not answer, or refuses.
@@ -91,6 +116,9 @@ class Offsets:
         if not wanted:
             return
         self._refresh()
+        if self._positions_are_foreign:
+            wanted = list(self._consumer.assignment())
+            self._drop_fetched()
         committed = self._committed(wanted)
         ours = {partition: at for partition, at in committed.items() if not self._is_foreign(at)}
         for partition, at in ours.items():
@@ -102,6 +130,7 @@ class Offsets:
             log.warning("%s is read from its beginning, %d", _names([partition]), offset)
         with contextlib.suppress(CommitFailedError, RebalanceInProgressError):
             self._commit(beginnings)
+        self._positions_are_foreign = False
 
     def start(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that the group has no committed offset for.
@@ -191,6 +220,7 @@ class Offsets:
             return False
         self._topic_id = seen
         self._made_again |= bool(known)
+        self._positions_are_foreign |= bool(known)
         return bool(known)
 
     def _begin_at(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -229,6 +259,19 @@ class Offsets:
         # What others have committed, such as Kafka's own tools, has no metadata, and is taken as it is.
         return committed.metadata not in ("", self._topic_id)
 
+    def _drop_fetched(self) -> None:
+        # kafka-python tells fetched messages by the offset they were asked for at, so those of the old topic,
+        # asked for at its beginning and not given out yet, would pass for the new one's.
+        fetcher, manager = self._consumer._fetcher, self._consumer._manager
+        for fetch in list(fetcher._fetch_futures):
+            try:
+                manager.run(manager.wait_for, fetch, REQUEST_TIMEOUT_MS)
+            except KafkaError:
+                if not fetch.is_done:
+                    raise
+        fetcher._completed_fetches.clear()
+        fetcher.close()  # which forgets what it has unpacked, and goes on working
+
     # kafka-python has no public way to ask for a topic's id.
 
     def _refresh(self) -> None:
@@ -240,14 +283,6 @@ class Offsets:
     def _seen_topic_id(self) -> str:
         """The topic's id in the client's metadata, empty where it does not know the topic."""
         return str(self._consumer._cluster.topic_id(self._topic) or "")
-
-    def _asked_topic_id(self) -> str:
-        """The topic's id as Kafka has it now, empty where there is no such topic."""
-        manager = self._consumer._manager
-        asked = manager.send(self._consumer._cluster.metadata_request())
-        response = manager.run(manager.wait_for, asked, REQUEST_TIMEOUT_MS)
-        ids = [str(t.topic_id) for t in response.topics if t.name == self._topic and not t.error_code]
-        return ids[0] if ids else ""
 
 
 def _names(partitions: Iterable[TopicPartition]) -> str:

@@ -115,7 +115,9 @@ class Pipeline:
             self._health.set_ready(False)
             try:
                 self._publish_computed()
-            except BatchDiscarded as cause:
+            except (BatchDiscarded, KafkaError) as cause:
+                if isinstance(cause, KafkaError) and hopeless(cause):
+                    raise
                 log.warning("given back what was in flight: %s", cause)
 
     def _turn(self, device: ThreadPoolExecutor) -> None:
@@ -210,8 +212,12 @@ class Pipeline:
                 self._metrics.transactions.labels("failed").inc()
                 log.warning("%d messages go to the dead letters: %s", len(refused.errors), refused)
                 outgoing = self._without_refused(batch, outgoing, refused)
-                self._reconnect()
-                self._health.beat()
+                try:
+                    self._connect()
+                except KafkaError as error:
+                    if hopeless(error):
+                        raise
+                    raise TransactionFailed(f"{type(error).__name__}: {error}") from error
             except TransactionFailed:
                 self._metrics.transactions.labels("failed").inc()
                 raise
@@ -220,13 +226,10 @@ class Pipeline:
         self._metrics.stage.labels("publish").observe(time.monotonic() - started)
         self._metrics.committed((record.timestamp for record in batch.records), outgoing, now())
 
-    def _reconnect(self) -> None:
-        try:
-            self._producer.connect()
-        except KafkaError as error:
-            if hopeless(error):
-                raise
-            raise TransactionFailed(f"{type(error).__name__}: {error}") from error
+    def _connect(self) -> None:
+        self._health.beat()
+        self._producer.connect()
+        self._health.beat()
 
     def _without_refused(
         self, batch: Batch, outgoing: list[Outgoing], refused: RecordsRefused
@@ -248,7 +251,7 @@ class Pipeline:
             try:
                 if not isinstance(cause, Rebalanced):
                     stop.wait(RETRY_SECONDS)
-                    self._producer.connect()
+                    self._connect()
                 read = {partition for batch in discarded for partition in batch.next_offsets()}
                 self._offsets.rewind(
                     self._assignment() if isinstance(cause, TopicMadeAgain) else self._assignment() & read

@@ -16,6 +16,9 @@ from consumer.messages import CLASSIFICATION, InputFormat
 from consumer.offsets import OffsetReset
 from consumer.routing import DEAD_LETTER, parse_routes
 
+# Beside a transaction's time, the loop waits for one request of 10 s, or for a new connection, at most.
+WAIT_SECONDS = 15
+
 
 class Settings(Connection):
     """Read comments from Kafka, classify them, and publish each to the topic of its urgency, exactly once.
@@ -159,10 +162,12 @@ def parse(arguments: list[str]) -> Settings:
             "--transaction-timeout-seconds must be below --session-timeout-seconds, or a killed replica holds"
             " up readers longer than it holds its partitions"
         )
-    if settings.stall_seconds <= 3 * settings.transaction_timeout_seconds:
+    longest_silence = settings.max_batch_seconds + settings.transaction_timeout_seconds + WAIT_SECONDS
+    if settings.stall_seconds < longest_silence:
         raise SettingsError(
-            "--stall-seconds must be above three times --transaction-timeout-seconds, or /livez takes one"
-            " for stuck that only waits for Kafka"
+            f"--stall-seconds must be {longest_silence:g} at least, which is --max-batch-seconds,"
+            f" --transaction-timeout-seconds and {WAIT_SECONDS} more, or /livez takes one for stuck that only"
+            " waits for Kafka"
         )
     if settings.input_format == "json" and settings.text_field == CLASSIFICATION:
         raise SettingsError(

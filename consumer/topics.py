@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Right = Literal["READ", "WRITE"]
 
+REQUEST_TIMEOUT_MS = 10_000
+
 
 def ensure(needed: Mapping[str, Right], settings: Settings) -> None:
     """Make sure that every topic exists and may be used, or make those missing if the settings say so.
@@ -34,7 +36,7 @@ def ensure(needed: Mapping[str, Right], settings: Settings) -> None:
         TopicsMissing: some do not exist and may not be made.
         KafkaError: Kafka cannot be reached or refuses.
     """
-    admin = KafkaAdminClient(**clients.connection(settings))
+    admin = KafkaAdminClient(request_timeout_ms=REQUEST_TIMEOUT_MS, **clients.connection(settings))
     try:
         described = {topic["name"]: topic for topic in admin.describe_topics(list(needed))}
         forbidden = [name for name, right in needed.items() if not _allowed(described[name], right)]

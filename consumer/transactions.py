@@ -1,6 +1,7 @@
 """One batch = one Kafka transaction: its results, its dead letters and its input offsets, or nothing."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +16,15 @@ from kafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     UnknownError,
+    UnknownTopicOrPartitionError,
+    for_code,
 )
+from kafka.protocol.metadata import MetadataRequest
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from consumer.errors import RecordsRefused, TransactionFailed
 from consumer.messages import Outgoing
+from consumer.offsets import REQUEST_TIMEOUT_MS
 
 # Large batches make a send 2 to 3 times cheaper; a flush ends the linger, so it delays nothing.
 BATCH_BYTES = 262_144
@@ -76,6 +81,32 @@ class TransactionalProducer:
         self.close()
         self._producer = KafkaProducer(**self._settings)
         self._producer.init_transactions()
+
+    def topic_id(self, topic: str) -> str:
+        """Ask Kafka for a topic's id as it is now, empty where there is no such topic.
+
+        Asked here and not through the consumer, whose connection Kafka blocks for half a second whenever a
+        fetch finds nothing to read.
+
+        Raises:
+            KafkaError: Kafka does not answer, or refuses.
+        """
+        manager = self._producer._sender._client._manager
+        request = MetadataRequest(
+            topics=[MetadataRequest.MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
+        )
+        asked, answered = manager.call_soon(manager.send, request), threading.Event()
+        asked.add_both(lambda _: answered.set())
+        if not answered.wait(REQUEST_TIMEOUT_MS / 1000):
+            raise KafkaTimeoutError(f"Kafka did not say in time which topic {topic} is")
+        if asked.failed():
+            raise asked.exception
+        (answer,) = asked.value.topics
+        if answer.error_code == UnknownTopicOrPartitionError.errno:
+            return ""
+        if answer.error_code:
+            raise for_code(answer.error_code)(topic)
+        return str(answer.topic_id)
 
     def publish(
         self,

@@ -37,6 +37,7 @@ def test_names_of_the_contract() -> None:
         ([*REQUIRED, "--threads", "-1"], "--threads: input should be greater than or equal to 0"),
         ([*REQUIRED, "--max-batch-seconds", "soon"], "--max-batch-seconds: input should be a valid number"),
         ([*REQUIRED, "--transaction-timeout-seconds", "45"], "must be below --session-timeout-seconds"),
+        ([*REQUIRED, "--stall-seconds", "45"], "--stall-seconds must be 46 at least"),
         ([*REQUIRED, "--input-topic", "comments.high"], "published to the input topic"),
         ([*REQUIRED, "--routes", "high"], "cannot read 'high'"),
     ],

@@ -69,7 +69,8 @@ def port(kafka: Kafka, prefix: str, tiny_bundle: Path) -> Iterator[int]:
     arguments += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port)]
     arguments += ["--session-timeout-seconds", "6", "--transaction-timeout-seconds", "1"]
     stop = threading.Event()
-    parsed = settings.parse([*arguments, "--stall-seconds", "3.5"])
+    # Shorter than is allowed, so that one need not wait for it.
+    parsed = settings.parse(arguments).model_copy(update={"stall_seconds": 3.5})
     thread = threading.Thread(target=run, args=(parsed, stop))
     thread.start()
     try:

@@ -60,7 +60,11 @@ class Loop:
             yield Pipeline(
                 consumer=consumer,
                 offsets=Offsets(
-                    consumer, self.settings.input_topic, self.settings.auto_offset_reset, self.metrics
+                    consumer,
+                    self.settings.input_topic,
+                    self.settings.auto_offset_reset,
+                    self.metrics,
+                    self.producer.topic_id,
                 ),
                 producer=self.producer,
                 labeller=Labeller(
@@ -157,9 +161,12 @@ def test_batch_is_bounded_in_bytes(
     """While the device computes, messages are gathered up to MAX_BATCH_BYTES, though ten would be allowed."""
     loop.settings = loop.settings.model_copy(update={"input_topic": f"{prefix}large"})
     kafka.create_topics(f"{prefix}large")
-    kafka.produce(f"{prefix}large", [Message(b"x" * 900_000) for _ in range(15)])
+    kafka.produce(f"{prefix}large", [Message(b"first")])
     monkeypatch.setattr("consumer.pipeline.MAX_BATCH_BYTES", 2_500_000)
     with loop.pipeline() as pipeline:
+        while not pipeline._read():
+            pass
+        kafka.produce(f"{prefix}large", [Message(b"x" * 900_000) for _ in range(15)])
         pipeline._computing = Future()
 
         batch = pipeline._read()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kafka.admin import KafkaAdminClient
 
+from consumer.errors import TransactionFailed
 from tests.conftest import comments
 from tests.integration.conftest import Kafka, Message
 from tests.integration.consumer.conftest import Consumer
@@ -70,21 +71,24 @@ def test_made_again_while_running(kafka: Kafka, prefix: str, start: Start, reset
     assert consumer.stop() == 0
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "after", "failing"])
 def test_made_again_in_mid_transaction(loop: Loop, kafka: Kafka, prefix: str, when: str) -> None:
-    """Offsets of the old topic that were under way as it was made again do not count in the new one."""
+    """Offsets of the old topic that were under way, or gone on from, do not count in the new one."""
 
     def meanwhile(real: Publish) -> Publish:
         def publish(*batch: Any) -> None:
-            if when == "before":
+            if when != "after":
                 make_again(kafka, prefix)
+            if when == "failing":
+                raise TransactionFailed("injected")
             real(*batch)
             if when == "after":
                 make_again(kafka, prefix)
 
         return publish
 
-    fail(loop.producer, 4, meanwhile)
+    # While old messages are at hand the client asks for no more, and hears of nothing.
+    fail(loop.producer, 1, meanwhile)
 
     loop.run()
 

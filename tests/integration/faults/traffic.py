@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ DELIVERY_MS = 600_000
 CLIENT = {"reconnect_backoff_max_ms": 1000, "metadata_max_age_ms": 10_000}
 
 
-class _Worker(threading.Thread):
+class _Worker(threading.Thread, ABC):
     """A thread whose failure is not forgotten."""
 
     def __init__(self, name: str) -> None:
@@ -36,8 +37,8 @@ class _Worker(threading.Thread):
         except BaseException as failure:
             self._failure = failure
 
-    def _work(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _work(self) -> None: ...
 
     def raise_if_failed(self) -> None:
         """Raise what ended the thread, if something did."""

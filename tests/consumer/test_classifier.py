@@ -264,7 +264,7 @@ def test_nothing_of_a_text_is_logged(own: Classifier, caplog: pytest.LogCaptureF
 
     own.classify(["kettle abracadabra", "abracadabra \ud83d", "late"])
 
-    assert len(caplog.records) == 2
+    assert sum(record.name == "consumer.classifier" for record in caplog.records) == 2
     assert "abracadabra" not in caplog.text
 
 

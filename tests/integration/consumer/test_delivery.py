@@ -74,7 +74,7 @@ def test_surplus_consumer_ends_too(kafka: Kafka, prefix: str, start: Start) -> N
 def test_two_consumers_share_and_one_leaving_loses_nothing(kafka: Kafka, prefix: str, start: Start) -> None:
     """Two consumers both work; when one leaves in the middle, each comment still comes out once, in order."""
     kafka.create_topics(f"{prefix}comments", partitions=4)
-    both = [start("--max-batch-messages", "50") for _ in range(2)]
+    both = [start("--max-batch-messages", "20") for _ in range(2)]
     for consumer in both:
         consumer.wait_ready()
         consumer.wait_until(partial(has_partitions, consumer, 2), "sharing the partitions")

@@ -104,20 +104,18 @@ class Offsets:
         if self._ask_topic_id(self._topic) != topic_id:
             raise TopicMadeAgain("the input topic was deleted")
 
-    def rewind(self, partitions: Iterable[TopicPartition]) -> None:
-        """Go back to the committed offsets, whatever was read since.
-
-        Of every partition, if the topic turns out to be another one than before.
+    def rewind(self) -> None:
+        """Go back to the committed offsets in every partition that is read, whatever was read since.
 
         Raises:
             KafkaError: Kafka does not answer, or refuses.
         """
-        wanted = list(partitions)
+        positions = self._consumer._subscription.assignment
+        wanted = [partition for partition, at in positions.items() if at.position is not None]
         if not wanted:
             return
         self._refresh()
         if self._positions_are_foreign:
-            wanted = list(self._consumer.assignment())
             self._drop_fetched()
         committed = self._committed(wanted)
         ours = {partition: at for partition, at in committed.items() if not self._is_foreign(at)}

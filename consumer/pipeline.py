@@ -24,7 +24,7 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 
 from consumer import messages
 from consumer.batching import BatchBound
-from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TopicMadeAgain, TransactionFailed
+from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TransactionFailed
 from consumer.labeller import Labeller
 from consumer.messages import Outgoing, now
 from consumer.metrics import Metrics
@@ -88,7 +88,7 @@ class Pipeline:
         self._health = health
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
-        self._generation = -1
+        self._membership: ConsumerGroupMetadata | None = None
         self._kafka_silent = False
         self._observe_at = 0.0
 
@@ -144,16 +144,15 @@ class Pipeline:
             membership = self._consumer.group_metadata()
             self._offsets.notice()
             self._health.set_ready(membership.generation_id >= 0 and not self._kafka_silent)
-            stale = len(self._in_flight)
             if records and batch is None:
                 batch = Batch([], membership, self._offsets.topic_id)
                 self._in_flight.append(batch)
             if batch:
                 batch.records.extend(records)
                 size += sum(map(messages.size, records))
+            self._check(membership)
             if records:
                 self._offsets.verify(membership.generation_id)
-            self._check_generation(membership.generation_id, stale)
             if size >= MAX_BATCH_BYTES or (batch and len(batch.records) >= bound):
                 return batch
             if not computing and len(records) < wanted:
@@ -177,15 +176,25 @@ class Pipeline:
             return [record for of_partition in polled.values() for record in of_partition]
         return []
 
-    def _check_generation(self, generation: int, stale: int) -> None:
-        if generation == self._generation:
+    def _check(self, membership: ConsumerGroupMetadata) -> None:
+        if membership == self._membership:
             return
-        self._generation = generation
-        if generation >= 0:
+        self._membership = membership
+        if self._is_member:
             self._metrics.rebalances.inc()
-            log.info("joined generation %d of the group, %d partitions", generation, len(self._assignment()))
-        if stale:
+            log.info(
+                "joined generation %d of the group, %d partitions",
+                membership.generation_id,
+                len(self._assignment()),
+            )
+        # Even partitions that stay are read from their committed offsets: a member that is thrown out while
+        # it joins keeps its partitions in kafka-python, and others may have gone on with them meanwhile.
+        if self._is_member or self._in_flight:
             raise Rebalanced("the group has rebalanced")
+
+    @property
+    def _is_member(self) -> bool:
+        return self._membership is not None and self._membership.generation_id >= 0
 
     def _classify(self, batch: Batch) -> list[Outgoing]:
         started = time.monotonic()
@@ -241,10 +250,10 @@ class Pipeline:
 
     def _discard(self, cause: BatchDiscarded, stop: threading.Event) -> None:
         """Throw away what is in flight and go back to the committed offsets, however long that takes."""
-        discarded = list(self._in_flight)
-        messages_discarded = sum(len(batch.records) for batch in discarded)
-        log.warning("%d messages in flight will be read again: %s", messages_discarded, cause)
-        self._metrics.discarded.inc(messages_discarded)
+        discarded = sum(len(batch.records) for batch in self._in_flight)
+        if discarded or not isinstance(cause, Rebalanced):
+            log.warning("%d messages in flight will be read again: %s", discarded, cause)
+        self._metrics.discarded.inc(discarded)
         self._in_flight.clear()
         self._computing = None
         while not stop.is_set():
@@ -252,10 +261,7 @@ class Pipeline:
                 if not isinstance(cause, Rebalanced):
                     stop.wait(RETRY_SECONDS)
                     self._connect()
-                read = {partition for batch in discarded for partition in batch.next_offsets()}
-                self._offsets.rewind(
-                    self._assignment() if isinstance(cause, TopicMadeAgain) else self._assignment() & read
-                )
+                self._offsets.rewind()
                 return
             except KafkaError as error:
                 if hopeless(error):
@@ -296,7 +302,7 @@ class Pipeline:
         age = coordination.get("last-heartbeat-seconds-ago", 0.0)
         interval = self._consumer.config["heartbeat_interval_ms"] / 1000
         # Before the first heartbeat its age is infinite.
-        silent = self._generation >= 0 and HEARTBEATS_MISSED * interval + 1 < age < math.inf
+        silent = self._is_member and HEARTBEATS_MISSED * interval + 1 < age < math.inf
         if silent and not self._kafka_silent:
             log.warning("Kafka has taken no heartbeat for %.0f seconds; waiting for it", age)
         if self._kafka_silent and not silent:

@@ -55,7 +55,7 @@ class Loop:
         manifest = model.manifest
         classifier = Classifier(model, device="cpu", threads=1)
         self.producer.connect()
-        consumer = clients.consumer(self.settings)
+        self.consumer = consumer = clients.consumer(self.settings)
         try:
             yield Pipeline(
                 consumer=consumer,

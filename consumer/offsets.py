@@ -217,9 +217,11 @@ class Offsets:
         if seen in ("", known):
             return False
         self._topic_id = seen
-        self._made_again |= bool(known)
-        self._positions_are_foreign |= bool(known)
-        return bool(known)
+        if not known:
+            return False
+        log.warning("%s was deleted and made again: offsets of the old one do not count", self._topic)
+        self._made_again = self._positions_are_foreign = True
+        return True
 
     def _begin_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._commit(offsets)

@@ -15,7 +15,7 @@ from kafka.structs import ConsumerGroupMetadata, TopicPartition
 from consumer import bundle, clients, settings
 from consumer.batching import BatchBound
 from consumer.classifier import Classifier
-from consumer.errors import TransactionFailed
+from consumer.errors import Rebalanced, TransactionFailed
 from consumer.labeller import Labeller
 from consumer.messages import Model, Outgoing
 from consumer.metrics import Metrics
@@ -161,9 +161,12 @@ def test_batch_is_bounded_in_bytes(
     """While the device computes, messages are gathered up to MAX_BATCH_BYTES, though ten would be allowed."""
     loop.settings = loop.settings.model_copy(update={"input_topic": f"{prefix}large"})
     kafka.create_topics(f"{prefix}large")
-    kafka.produce(f"{prefix}large", [Message(b"first")])
     monkeypatch.setattr("consumer.pipeline.MAX_BATCH_BYTES", 2_500_000)
     with loop.pipeline() as pipeline:
+        with pytest.raises(Rebalanced):
+            while True:
+                pipeline._read()
+        kafka.produce(f"{prefix}large", [Message(b"first")])
         while not pipeline._read():
             pass
         kafka.produce(f"{prefix}large", [Message(b"x" * 900_000) for _ in range(15)])

@@ -1,34 +1,18 @@
 """Flags and environment -> run."""
 
-import contextlib
 import logging
 import signal
 import sys
 import threading
-from types import FrameType
 
-from kafka import KafkaConsumer
-from kafka.errors import KafkaError
-
-from consumer import access, bundle, clients, handshake, logs, settings, topics
-from consumer.batching import BatchBound
-from consumer.classifier import Classifier
-from consumer.errors import SettingsError, UrgencyRouterError
-from consumer.labeller import Labeller
-from consumer.messages import Model
+from consumer import logs, service, settings, workers
+from consumer.errors import SettingsError
+from consumer.health import Health
 from consumer.metrics import Metrics
-from consumer.offsets import Offsets
-from consumer.pipeline import RETRY_SECONDS, Pipeline
-from consumer.retrying import hopeless
-from consumer.routing import Routing
-from consumer.server import Health, address, serving
+from consumer.server import address, serving
 from consumer.settings import Settings
-from consumer.transactions import TransactionalProducer
 
 log = logging.getLogger("consumer")
-
-# Leaving the group takes one request; a Kafka that is away must not hold up the end.
-LEAVE_TIMEOUT_MS = 5000
 
 
 def main(arguments: list[str]) -> int:
@@ -39,128 +23,27 @@ def main(arguments: list[str]) -> int:
         print(f"consumer: {error}", file=sys.stderr)
         return error.exit_code
     logs.configure(parsed.log_level, parsed.log_format, texts=parsed.log_texts)
-    stop = _stop_on_signals()
-    try:
-        with access.explained(parsed):
-            run(parsed, stop)
-    except UrgencyRouterError as error:
-        log.error("%s", error)
-        return error.exit_code
-    except KafkaError as error:
-        log.error("Kafka refuses, and asking again would not help: %s: %s", type(error).__name__, error)
-        return UrgencyRouterError.exit_code
-    except Exception:
-        log.exception("a fault of the consumer itself; nothing uncommitted is lost, please report it")
-        return UrgencyRouterError.exit_code
-    log.info("stopped")
-    return 0
+    stop = service.stop_on_signals(signal.SIGTERM, signal.SIGINT)
+    work = workers.supervise if parsed.workers > 1 else run
+    code = service.exit_code(parsed, lambda: work(parsed, stop))
+    if not code:
+        log.info("stopped")
+    return code
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Prove the model, join the group, and work until `stop` is set.
+def run(settings: Settings, stop: threading.Event) -> int:
+    """Run one consumer in this process until `stop` is set.
 
     Raises:
-        UrgencyRouterError: the consumer cannot start; the message says what to do.
+        UrgencyRouterError: it cannot start; the message says what to do.
         KafkaError: Kafka refuses for good, such as for want of a right.
     """
     metrics = Metrics()
     health = Health(metrics, settings.stall_seconds)
-    with serving(settings.metrics_host, settings.metrics_port, metrics, health) as port:
+    with serving(settings.metrics_host, settings.metrics_port, metrics.registry, health) as port:
         log.info("/metrics, /livez and /readyz on %s", address(settings.metrics_host, port))
-        model_bundle = bundle.read(settings.bundle)
-        manifest = model_bundle.manifest
-        routing = Routing.build(manifest.labels, settings.routes, settings.weights)
-        classifier = _proved_classifier(model_bundle, settings, metrics)
-        written = (settings.dead_letter_topic, *map(settings.topic, routing.urgencies))
-        needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
-        connected = _connect(settings, needed, health, stop)
-        if connected is None:
-            return
-        consumer, producer = connected
-        with contextlib.ExitStack() as connections:
-            connections.callback(producer.close)
-            connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
-            Pipeline(
-                consumer=consumer,
-                offsets=Offsets(
-                    consumer, settings.input_topic, settings.auto_offset_reset, metrics, producer.topic_id
-                ),
-                producer=producer,
-                labeller=Labeller(
-                    settings, classifier, routing, Model(manifest.name, manifest.version, manifest.labels)
-                ),
-                bound=BatchBound(
-                    max_seconds=settings.max_batch_seconds,
-                    max_comments=settings.max_batch_messages,
-                    rate=classifier.rate,
-                ),
-                metrics=metrics,
-                health=health,
-            ).run(stop, exit_at_end=settings.exit_at_end)
-
-
-def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics: Metrics) -> Classifier:
-    classifier = Classifier(
-        model_bundle,
-        device=settings.device,
-        token_budget=settings.micro_batch_tokens,
-        threads=settings.threads,
-    )
-    manifest = model_bundle.manifest
-    log.info(
-        "model %s %s on %s in %s: %s",
-        manifest.name,
-        manifest.version,
-        classifier.device,
-        classifier.precision,
-        classifier.device_reason,
-    )
-    classifier.prove()
-    log.info("all %d golden comments match the bundle", len(model_bundle.golden))
-    metrics.model.labels(manifest.name, manifest.version, classifier.device, classifier.precision).set(1)
-    return classifier
-
-
-def _connect(
-    settings: Settings, needed_topics: dict[str, topics.Right], health: Health, stop: threading.Event
-) -> tuple[KafkaConsumer, TransactionalProducer] | None:
-    """Connect to Kafka however long that takes; None if told to stop before."""
-    producer = clients.producer(settings)
-    while not stop.is_set():
-        try:
-            handshake.check(settings)
-            health.beat()
-            topics.ensure(needed_topics, settings)
-            health.beat()
-            producer.connect()
-            health.beat()
-            return clients.consumer(settings), producer
-        except KafkaError as error:
-            if hopeless(error):
-                raise
-            log.warning(
-                "no answer from Kafka at %s (%s); trying again, check --bootstrap-servers if this goes on",
-                settings.bootstrap_servers,
-                error,
-            )
-            health.beat()
-            stop.wait(RETRY_SECONDS)
-    producer.close()
-    return None
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def handle(number: int, _: FrameType | None) -> None:
-        log.info("%s: publishing what is in flight, then leaving the group", signal.Signals(number).name)
-        stop.set()
-        # Whoever asks twice does not want to wait.
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return stop
+        service.run(settings, stop, metrics, health)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Log lines: for people on a terminal, one JSON object a line elsewhere; what messages say is left out."""
 
 import logging
+import multiprocessing
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ class _JsonFormatter(_Formatter):
             # A text may hold half a surrogate pair, which JSON in UTF-8 cannot.
             "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
+        if _is_worker():
+            line["process"] = record.processName or ""
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
@@ -43,8 +46,11 @@ def configure(level: str, log_format: LogFormat, *, texts: bool = False) -> None
         texts: let tracebacks show what the errors say, which may quote a message.
     """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    who = "%(processName)s " if _is_worker() else ""
     formatter = (
-        _Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S") if as_text else _JsonFormatter()
+        _Formatter(f"%(asctime)s %(levelname)-7s {who}%(message)s", "%H:%M:%S")
+        if as_text
+        else _JsonFormatter()
     )
     formatter.texts = texts
     handler = logging.StreamHandler()
@@ -57,6 +63,10 @@ def configure(level: str, log_format: LogFormat, *, texts: bool = False) -> None
     logging.getLogger("kafka.cluster").setLevel(logging.ERROR)
     # An answer that it cannot decode it logs byte by byte, at error level; what becomes of it, others log.
     logging.getLogger("kafka.protocol.parser").setLevel(logging.CRITICAL)
+
+
+def _is_worker() -> bool:
+    return multiprocessing.parent_process() is not None
 
 
 def _trace(error: BaseException | None) -> str:

@@ -1,6 +1,8 @@
 """Every metric, once."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,6 +17,9 @@ DELAY_BUCKETS = (
 )
 STAGE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+# What several workers' values are together, by prometheus_client's names.
+OfWorkers = Literal["livemin", "livemax", "livesum"]
 
 
 class Metrics:
@@ -47,18 +52,28 @@ class Metrics:
             "stage_seconds", "Time a batch spent in each stage.", STAGE_BUCKETS, ("stage",)
         )
         self.batch = self._histogram("batch_messages", "Messages in a batch.", BATCH_BUCKETS)
-        self.batch_bound = self._gauge("batch_bound_messages", "The most messages the next batch may hold.")
-        self.lag = self._gauge(
-            "lag_messages", "Messages in an assigned partition not read yet.", ("topic", "partition")
+        self.batch_bound = self._gauge(
+            "batch_bound_messages", "The most messages the next batch may hold.", of_workers="livemax"
         )
-        self.partitions = self._gauge("assigned_partitions", "Input partitions assigned to this consumer.")
+        self.lag = self._gauge(
+            "lag_messages",
+            "Messages in an assigned partition not read yet.",
+            ("topic", "partition"),
+            of_workers="livesum",
+        )
+        self.partitions = self._gauge(
+            "assigned_partitions", "Input partitions assigned to this consumer.", of_workers="livesum"
+        )
         self.ready = self._gauge(
-            "ready", "1 while the model has proved itself and the group is joined, else 0."
+            "ready",
+            "1 while the model has proved itself and the group is joined, else 0.",
+            of_workers="livemin",
         )
         self.model = self._gauge(
             "model_info",
             "Always 1; the labels say what is running.",
             ("name", "version", "device", "precision"),
+            of_workers="livemax",
         )
         self._lagging: set[TopicPartition] = set()
         for reason in REASONS:
@@ -94,7 +109,10 @@ class Metrics:
         """
         self.partitions.set(partitions)
         for lost in self._lagging - lag.keys():
-            self.lag.remove(*lost)
+            # What workers count together keeps its labels: then it is 0 that remains.
+            self.lag.labels(*lost).set(0)
+            with warnings.catch_warnings(action="ignore"):
+                self.lag.remove(*lost)
         for partition, messages in lag.items():
             self.lag.labels(*partition).set(messages)
         self._lagging = set(lag)
@@ -102,8 +120,15 @@ class Metrics:
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, text, labels, namespace="urgency_router", registry=self.registry)
 
-    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(name, text, labels, namespace="urgency_router", registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = (), *, of_workers: OfWorkers) -> Gauge:
+        return Gauge(
+            name,
+            text,
+            labels,
+            namespace="urgency_router",
+            registry=self.registry,
+            multiprocess_mode=of_workers,
+        )
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()

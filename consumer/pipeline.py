@@ -25,12 +25,12 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from consumer import messages
 from consumer.batching import BatchBound
 from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TransactionFailed
+from consumer.health import Health
 from consumer.labeller import Labeller
 from consumer.messages import Outgoing, now
 from consumer.metrics import Metrics
 from consumer.offsets import REQUEST_TIMEOUT_MS, Offsets
 from consumer.retrying import hopeless
-from consumer.server import Health
 from consumer.transactions import TransactionalProducer
 
 log = logging.getLogger(__name__)

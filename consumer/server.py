@@ -15,12 +15,11 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from consumer.errors import PortTaken
-from consumer.metrics import Metrics
 
 log = logging.getLogger("consumer")
 
@@ -35,55 +34,32 @@ POLL_SECONDS: Final = 0.1
 MAX_REQUEST_BYTES: Final = 65537
 
 
-class Health:
-    """What the probes ask: is the loop turning, and is it labelling?"""
-
-    def __init__(self, metrics: Metrics, stall_seconds: float) -> None:
-        """Start alive and not ready.
-
-        Args:
-            metrics: its `ready` gauge follows.
-            stall_seconds: a loop silent for longer counts as stuck, seconds.
-        """
-        self._metrics = metrics
-        self._stall_seconds = stall_seconds
-        self._last_beat = time.monotonic()
-        self._ready = False
-
-    def beat(self) -> None:
-        """Say that the loop is turning."""
-        self._last_beat = time.monotonic()
-
-    def set_ready(self, ready: bool) -> None:
-        """Say whether comments are being labelled."""
-        self._ready = ready
-        self._metrics.ready.set(ready)
+class Probed(Protocol):
+    """What the probes ask."""
 
     @property
     def live(self) -> bool:
-        """False once the loop has been silent for too long: restart the process."""
-        return time.monotonic() - self._last_beat < self._stall_seconds
+        """False once a loop has been silent for too long: restart the process."""
 
     @property
     def ready(self) -> bool:
-        """True while the model has proved itself and the group is joined."""
-        return self._ready
+        """True while comments are being labelled."""
 
 
 @contextmanager
-def serving(host: str, port: int, metrics: Metrics, health: Health) -> Iterator[int]:
+def serving(host: str, port: int, registry: CollectorRegistry, health: Probed) -> Iterator[int]:
     """Answer HTTP on a thread of its own, and give the port (useful with port 0).
 
     Args:
         host: a name or an address of this machine, IPv4 or IPv6; `::` listens on all of both.
         port: 0 takes a free one.
-        metrics: what /metrics shows.
+        registry: what /metrics shows.
         health: what /livez and /readyz ask.
 
     Raises:
         PortTaken: the address cannot be listened on.
     """
-    handler = type("Handler", (_Handler,), {"metrics": metrics, "health": health})
+    handler = type("Handler", (_Handler,), {"registry": registry, "health": health})
     try:
         server = _Server(host, port, handler)
     except OSError as error:
@@ -188,8 +164,8 @@ class _Request(io.BufferedReader):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    metrics: Metrics
-    health: Health
+    registry: CollectorRegistry
+    health: Probed
     server_version = "urgency-router"
     sys_version = ""
     # With HTTP/0.9, the base class's default, a malformed request would be answered without a status.
@@ -211,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(HTTPStatus.OK, generate_latest(self.metrics.registry), CONTENT_TYPE_LATEST)
+            self._answer(HTTPStatus.OK, generate_latest(self.registry), CONTENT_TYPE_LATEST)
         elif path == "/livez":
             self._probe(self.health.live, "the loop is turning", "the loop is stuck")
         elif path == "/readyz":

@@ -54,7 +54,15 @@ class Settings(Connection):
         "", "how many times worse it is to miss an urgency than another, as 'high: 5'; 1 for those left out"
     )
     device: DeviceChoice = setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
-    threads: int = setting(0, "CPU threads of the model; 0 takes one a core", unit="threads", ge=0)
+    workers: int = setting(
+        1,
+        "consumers in processes of their own, for a device that one cannot feed; each loads the model",
+        unit="processes",
+        ge=1,
+    )
+    threads: int = setting(
+        0, "CPU threads of the model; 0 shares the cores among the workers", unit="threads", ge=0
+    )
     micro_batch_tokens: int = setting(
         0,
         "padded tokens the model computes at once; 0 takes what suits the device",
@@ -106,7 +114,7 @@ class Settings(Connection):
     transactional_id: str = setting(
         "",
         "fixed name, of this replica alone, so that its restart ends its open transaction at once;"
-        " empty takes a random one",
+        " empty takes a random one; of several workers each adds its number",
     )
     compression: Literal["none", "gzip", "lz4", "zstd"] = setting("none", "of the messages written")
     create_topics: bool = setting(False, "make the topics that are missing; otherwise that is an error")

@@ -25,8 +25,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from consumer import server
 from consumer.errors import PortTaken
+from consumer.health import Health
 from consumer.metrics import Metrics
-from consumer.server import Health, serving
+from consumer.server import serving
 
 DEADLINE_SECONDS = 60.0
 THOUSAND = 1000
@@ -44,7 +45,7 @@ def health() -> Health:
 def port() -> Iterator[int]:
     """The port of one server for all tests that only ask."""
     metrics = Metrics()
-    with serving("127.0.0.1", 0, metrics, Health(metrics, stall_seconds=86_400.0)) as port:
+    with serving("127.0.0.1", 0, metrics.registry, Health(metrics, stall_seconds=86_400.0)) as port:
         yield port
 
 
@@ -136,7 +137,7 @@ def test_metrics_parse(base: str) -> None:
 
 def test_ready_follows_the_loop(health: Health) -> None:
     """/readyz answers 503 until the loop labels, 200 while it does, and 503 again after."""
-    with serving("127.0.0.1", 0, Metrics(), health) as port:
+    with serving("127.0.0.1", 0, Metrics().registry, health) as port:
         assert status(f"http://127.0.0.1:{port}/readyz") == 503
         health.set_ready(True)
         assert status(f"http://127.0.0.1:{port}/readyz") == 200
@@ -148,9 +149,9 @@ def test_live_until_the_loop_is_silent_too_long() -> None:
     """/livez answers 200 while the loop beats, and 503 once it has been silent for longer than allowed."""
     stuck = Health(Metrics(), stall_seconds=0.0)
     turning = Health(Metrics(), stall_seconds=60.0)
-    with serving("127.0.0.1", 0, Metrics(), stuck) as port:
+    with serving("127.0.0.1", 0, Metrics().registry, stuck) as port:
         assert status(f"http://127.0.0.1:{port}/livez") == 503
-    with serving("127.0.0.1", 0, Metrics(), turning) as port:
+    with serving("127.0.0.1", 0, Metrics().registry, turning) as port:
         assert status(f"http://127.0.0.1:{port}/livez") == 200
 
 
@@ -274,7 +275,10 @@ def test_client_that_does_not_read_is_shut_out(health: Health) -> None:
     """A client that asks for a page larger than every buffer and never reads it is cut off."""
     metrics = Metrics()
     Gauge("large", "x" * 30_000_000, registry=metrics.registry)
-    with serving("127.0.0.1", 0, metrics, health) as port, connect(port, b"GET /metrics HTTP/1.1\r\n\r\n"):
+    with (
+        serving("127.0.0.1", 0, metrics.registry, health) as port,
+        connect(port, b"GET /metrics HTTP/1.1\r\n\r\n"),
+    ):
         wait_until(lambda: answering() == 1)
         wait_until(lambda: answering() == 0)
 
@@ -310,7 +314,7 @@ def test_oldest_makes_room(port: int) -> None:
 def test_end_does_not_wait_for_clients(health: Health) -> None:
     """When serving ends, connections end too, and no thread is left."""
     with ExitStack() as open_connections:
-        with serving("127.0.0.1", 0, Metrics(), health) as port:
+        with serving("127.0.0.1", 0, Metrics().registry, health) as port:
             connections = [open_connections.enter_context(connect(port, b"GET /")) for _ in range(20)]
             wait_until(lambda: answering() == 20)
         assert [connection.recv(1) for connection in connections] == [b""] * 20
@@ -353,7 +357,7 @@ def runs_a_model(port: int) -> bool:
 def test_listens_where_told() -> None:
     """A server on one address is not to be reached at another of the same machine."""
     metrics = Metrics()
-    with serving("127.0.0.1", 0, metrics, Health(metrics, 60.0)) as port:
+    with serving("127.0.0.1", 0, metrics.registry, Health(metrics, 60.0)) as port:
         assert status(f"http://127.0.0.1:{port}/livez") == 200
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), timeout=DEADLINE_SECONDS)
@@ -367,7 +371,7 @@ def test_listens_on_ipv6(host: str, reached: list[str]) -> None:
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
     metrics = Metrics()
-    with serving(host, 0, metrics, Health(metrics, 60.0)) as port:
+    with serving(host, 0, metrics.registry, Health(metrics, 60.0)) as port:
         assert [status(f"http://{address}:{port}/livez") for address in reached] == [200] * len(reached)
 
 
@@ -375,14 +379,14 @@ def test_start_asks_no_dns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listening does not wait for a name server to tell this machine's name."""
     monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("asked for the machine's name"))
     metrics = Metrics()
-    with serving("127.0.0.1", 0, metrics, Health(metrics, 60.0)):
+    with serving("127.0.0.1", 0, metrics.registry, Health(metrics, 60.0)):
         pass
 
 
 def refusal(host: str, port: int) -> str:
     """What is said where the address cannot be listened on."""
     metrics = Metrics()
-    with pytest.raises(PortTaken) as refused, serving(host, port, metrics, Health(metrics, 60.0)):
+    with pytest.raises(PortTaken) as refused, serving(host, port, metrics.registry, Health(metrics, 60.0)):
         pass
     return str(refused.value)
 

@@ -17,13 +17,13 @@ from consumer import bundle, clients, settings
 from consumer.batching import BatchBound
 from consumer.classifier import Classifier
 from consumer.errors import Rebalanced, TransactionFailed
+from consumer.health import Health
 from consumer.labeller import Labeller
 from consumer.messages import Model, Outgoing
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
 from consumer.pipeline import Pipeline
 from consumer.routing import Routing
-from consumer.server import Health
 from consumer.transactions import TransactionalProducer
 from tests.conftest import comments
 from tests.integration.conftest import Kafka, Message

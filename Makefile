@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## train, export and route a few hundred comments through a r
 test: $(INSTALLED) ## run all tests, those against a real Kafka included
 	$(BIN)/python -m pytest
 
-chaos: $(INSTALLED) ## let faults strike a cluster of three for 40 minutes and count; SEED=N draws the same again
+chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and count; SEED=N draws the same again
 	$(BIN)/python -m tests.integration.faults $(if $(SEED),--seed $(SEED))
 
 check: $(INSTALLED) ## lint, format and type checks

@@ -11,7 +11,7 @@ import psutil
 
 from tests.integration.conftest import Kafka
 from tests.integration.consumer.conftest import Consumer
-from tests.integration.consumer.test_delivery import assert_each_once, committed, has_partitions, numbered
+from tests.integration.consumer.test_delivery import assert_each_once, committed, numbered
 
 Start = Callable[..., Consumer]
 
@@ -26,12 +26,18 @@ def workers_of(consumer: Consumer) -> list[psutil.Process]:
     return sorted(workers, key=lambda worker: worker.create_time())
 
 
+def has_two(consumer: Consumer, worker: str) -> bool:
+    """Whether the worker has said that it has two partitions."""
+    return any(worker in line and "2 partitions" in line for line in consumer.raw_log())
+
+
 def test_workers_share_the_partitions(kafka: Kafka, prefix: str, start: Start) -> None:
     """Each comment comes out once, /metrics counts what all have done, and SIGTERM drains all."""
     kafka.create_topics(f"{prefix}comments", partitions=4)
     consumer = start("--workers", "2")
     consumer.wait_ready()
-    consumer.wait_until(partial(has_partitions, consumer, 4), "in possession of all partitions")
+    for worker in ("worker-0", "worker-1"):
+        consumer.wait_until(partial(has_two, consumer, worker), f"sharing with {worker}")
     kafka.produce(f"{prefix}comments", numbered(2000))
 
     assert_each_once(kafka.read(*consumer.outputs, count=2000), 2000)
@@ -39,16 +45,8 @@ def test_workers_share_the_partitions(kafka: Kafka, prefix: str, start: Start) -
     assert consumer.metric("urgency_router_delay_seconds_count") == 2000
     assert consumer.metric("urgency_router_ready") == 1
     assert len(workers_of(consumer)) == 2
-    assert all("joined generation" in line for line in last_joins(consumer))
     assert consumer.stop() == 0
     assert committed(kafka, prefix) == 2000
-
-
-def last_joins(consumer: Consumer) -> list[str]:
-    """The lines with which the workers tell of their partitions: two each, at least one of them."""
-    joins = [line for line in consumer.log_lines() if "2 partitions" in line]
-    assert len(joins) >= 2, consumer.log_lines()
-    return joins
 
 
 def test_dead_worker_is_started_again(kafka: Kafka, prefix: str, start: Start) -> None:

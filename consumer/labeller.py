@@ -1,10 +1,10 @@
 """Records read -> records to publish: decode, classify, choose the urgency, encode."""
 
 import logging
+import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumer import messages
 from consumer.classifier import Classifier
@@ -14,6 +14,9 @@ from consumer.routing import Routing
 from consumer.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Of a probability in a labelled message: more of them than two devices agree on would say nothing.
+DECIMALS = 6
 
 
 class Labeller:
@@ -44,8 +47,10 @@ class Labeller:
             if np.isnan(probabilities).any():
                 self._classifier.require_working()
             urgencies = self._routing.urgency(probabilities)
-            for index, urgency, row in zip(texts, urgencies, probabilities, strict=True):
-                outgoing[index] = self._labelled(records[index], urgency, row, read_at)
+            labels = [self._model.labels[column] for column in probabilities.argmax(axis=1)]
+            rows = probabilities.astype(np.float64).round(DECIMALS).tolist()
+            for index, urgency, label, row in zip(texts, urgencies, labels, rows, strict=True):
+                outgoing[index] = self._labelled(records[index], urgency, label, row, read_at)
                 if self._settings.log_texts:
                     _log_text(records[index], texts[index], outgoing[index])
         return [outgoing[index] for index in range(len(records))]
@@ -78,15 +83,16 @@ class Labeller:
         return messages.text_of(record.value, self._settings.input_format, self._settings.text_field)
 
     def _labelled(
-        self, record: Any, urgency: str, probabilities: NDArray[np.float32], read_at: int
+        self, record: Any, urgency: str, label: str, probabilities: list[float], read_at: int
     ) -> Outgoing:
         try:
-            if np.isnan(probabilities).any():
+            if math.isnan(probabilities[0]):
                 raise BadMessage("unclassifiable", messages.REASONS["unclassifiable"])
             labelled = messages.labelled(
                 record,
                 topic=self._settings.topic(urgency),
                 urgency=urgency,
+                label=label,
                 probabilities=probabilities,
                 model=self._model,
                 input_format=self._settings.input_format,

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from consumer import json_object
 from consumer.errors import BadMessage
@@ -39,8 +37,7 @@ REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to publish.
 
     `timestamp` is in milliseconds since 1970, None for the time of publication. `urgency` and `label` are
@@ -74,8 +71,10 @@ class Model:
 
 def size(record: Any) -> int:
     """Count the bytes of a record read, or to be published, framing aside."""
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers or ())
-    return len(record.key or b"") + len(record.value or b"") + headers
+    total = len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers or ():
+        total += len(name.encode()) + len(value or b"")
+    return total
 
 
 def now() -> int:
@@ -131,7 +130,8 @@ def labelled(
     *,
     topic: str,
     urgency: str,
-    probabilities: NDArray[np.float32],
+    label: str,
+    probabilities: Sequence[float],
     model: Model,
     input_format: InputFormat,
     now: int,
@@ -143,14 +143,14 @@ def labelled(
         record: the `kafka.consumer.fetcher.ConsumerRecord` read.
         topic: where the message goes.
         urgency: the routing's choice.
-        probabilities: [labels], in the order of the model's labels.
+        label: the most probable one.
+        probabilities: [labels], in the order of the model's labels, as they are to be read.
         model: the model that gave them.
         input_format: how the record's value holds the comment.
         now: the time, milliseconds since 1970.
         max_timestamp_age: older timestamps are replaced, milliseconds.
     """
-    label = model.labels[int(probabilities.argmax())]
-    by_label = {name: round(float(p), 6) for name, p in zip(model.labels, probabilities, strict=True)}
+    by_label = dict(zip(model.labels, probabilities, strict=True))
     classification = {
         "urgency": urgency,
         "label": label,
@@ -225,8 +225,7 @@ def shortened(letter: Outgoing, record: Any, *, now: int) -> Outgoing:
     """
     timestamp, dated = _timestamp(record.timestamp, now, None)
     ours = letter.headers[-len(_ERROR_HEADERS) :]
-    return replace(
-        letter,
+    return letter._replace(
         key=None if letter.key is None else letter.key[:SHORTENED_BYTES],
         value=letter.value[:SHORTENED_BYTES],
         headers=[*dated, *ours, ("error.shortened-from", str(letter.size).encode())],

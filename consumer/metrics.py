@@ -1,10 +1,13 @@
 """Every metric, once."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter as Tally
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 from kafka.structs import TopicPartition
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -81,7 +84,7 @@ class Metrics:
         for outcome in ("committed", "failed"):
             self.transactions.labels(outcome)
 
-    def committed(self, timestamps: Iterable[int], outgoing: Sequence[Outgoing], now: int) -> None:
+    def committed(self, timestamps: Sequence[int], outgoing: Sequence[Outgoing], now: int) -> None:
         """Count what a transaction has published.
 
         Args:
@@ -91,14 +94,14 @@ class Metrics:
         """
         self.transactions.labels("committed").inc()
         self.batch.observe(len(outgoing))
-        for record in outgoing:
-            if record.reason is None:
-                self.labelled.labels(record.urgency, record.label).inc()
-            else:
-                self.dead_letters.labels(record.reason).inc()
-        for timestamp in timestamps:
-            if timestamp >= 0:
-                self.delay.observe(max(0, now - timestamp) / 1000)
+        for (urgency, label), count in Tally(
+            (record.urgency, record.label) for record in outgoing if record.reason is None
+        ).items():
+            self.labelled.labels(urgency, label).inc(count)
+        for reason, count in Tally(record.reason for record in outgoing if record.reason is not None).items():
+            self.dead_letters.labels(reason).inc(count)
+        of_messages = np.array(timestamps, dtype=np.float64)
+        _observe(self.delay, np.maximum(0, now - of_messages[of_messages >= 0]) / 1000)
 
     def assigned(self, partitions: int, lag: Mapping[TopicPartition, int]) -> None:
         """Show the assignment as it is now.
@@ -136,6 +139,14 @@ class Metrics:
         return Histogram(
             name, text, labels, namespace="urgency_router", registry=self.registry, buckets=buckets
         )
+
+
+def _observe(histogram: Histogram, values: NDArray[np.float64]) -> None:
+    """Observe many values: one by one they would take a tenth of the time that a message may take."""
+    in_buckets = np.bincount(np.searchsorted(histogram._upper_bounds, values))
+    for bucket in np.flatnonzero(in_buckets):
+        histogram._buckets[bucket].inc(int(in_buckets[bucket]))
+    histogram._sum.inc(float(values.sum()))
 
 
 def markdown_table() -> str:

@@ -233,7 +233,7 @@ class Pipeline:
         self._in_flight.popleft()
         self._health.beat()
         self._metrics.stage.labels("publish").observe(time.monotonic() - started)
-        self._metrics.committed((record.timestamp for record in batch.records), outgoing, now())
+        self._metrics.committed([record.timestamp for record in batch.records], outgoing, now())
 
     def _connect(self) -> None:
         self._health.beat()

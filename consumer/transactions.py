@@ -177,6 +177,8 @@ class TransactionalProducer:
         with contextlib.suppress(UnknownError):
             self._producer.flush(max(0.0, deadline - time.monotonic()))
         for future in sent:
+            if future.succeeded():
+                continue
             try:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))
             except KafkaError as error:

@@ -15,7 +15,7 @@ from consumer.errors import SessionFailed
 from consumer.labeller import Labeller
 from consumer.messages import REASONS, Model, Outgoing, now
 from consumer.routing import Routing
-from tests.conftest import comments
+from tests.conftest import LABELS, comments
 from tests.faults import FaultySession
 
 SAME = 1e-5
@@ -71,6 +71,19 @@ def test_every_text_is_labelled_though_memory_runs_out(labeller: Labeller, class
     np.testing.assert_allclose(probabilities(got), probabilities(expected), atol=SAME)
 
 
+def test_probabilities_are_rounded_after_the_label_is_chosen(
+    labeller: Labeller, classifier: Classifier
+) -> None:
+    """Each has six decimals, and the label is the most probable before that."""
+    texts = comments(50, seed=3)
+    expected = classifier.classify(texts)
+
+    got = labeller.label(records(texts))
+
+    np.testing.assert_array_equal(probabilities(got), expected.astype(np.float64).round(6))
+    assert [one.label for one in got] == [LABELS[column] for column in expected.argmax(axis=1)]
+
+
 @pytest.mark.parametrize("fault", ["fails", "no_numbers"])
 def test_text_that_the_model_fails_at_is_a_dead_letter(
     labeller: Labeller, classifier: Classifier, fault: str
@@ -79,7 +92,7 @@ def test_text_that_the_model_fails_at_is_a_dead_letter(
     texts = [text for text in comments(50, seed=12) if "kettle" not in text]
     read = records([*texts[:30], "the kettle is late", *texts[30:]])
     expected = labeller.label(read)
-    kettle = classifier._tokenizer.token_to_id("kettle")
+    kettle = classifier._tokenizer._tokenizer.token_to_id("kettle")
     FaultySession(classifier, **{fault: lambda input_ids: bool((input_ids == kettle).any())})
 
     got = labeller.label(read)

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -13,7 +12,7 @@ from consumer.messages import REASONS, Model, Outgoing, dead_letter, labelled, t
 NOW = 1_800_000_000_000
 DAY = 86_400_000
 MODEL = Model("stars", "0123456789ab", ("1", "2", "3", "4", "5"))
-PROBABILITIES = np.array([0.6, 0.2, 0.1, 0.06, 0.04], dtype=np.float32)
+PROBABILITIES = [0.6, 0.2, 0.1, 0.06, 0.04]
 
 
 def record(value: bytes | None, **fields: Any) -> ConsumerRecord:
@@ -36,6 +35,7 @@ def label(value: bytes, *, input_format: Any = "json", **fields: Any) -> Outgoin
         record(value, **fields),
         topic="comments.high",
         urgency="high",
+        label="1",
         probabilities=PROBABILITIES,
         model=MODEL,
         input_format=input_format,

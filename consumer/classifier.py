@@ -2,30 +2,32 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from consumer import batching
-from consumer.bundle import TOKENIZER, Bundle, Device, DeviceChoice
-from consumer.errors import BundleError, GoldenMismatch, SessionFailed, one_line
+from consumer.bundle import Bundle, Device, DeviceChoice
+from consumer.errors import GoldenMismatch, SessionFailed, one_line
 from consumer.session import open_session
+from consumer.tokenising import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-# Padded tokens in a micro-batch. A CPU is a third faster while the activations stay in its caches; a GPU
-# wants enough work to fill it.
-TOKEN_BUDGETS: dict[Device, int] = {"cpu": 1024, "cuda": 16384}
-# How much of a text is tokenised, in characters for each token that the model reads. Tokenising 10 MB takes
-# 4 GB, to throw nearly all of it away. Of 8,694 reviews that filled 32 tokens none needed more than 5.8
-# characters a token, so this leaves room for three times as much white space.
-CHARACTERS_PER_TOKEN = 20
-# Texts tokenised at once: the tokenizer holds what it truncates until their encodings go.
-TOKENISED_TEXTS = 128
+# Padded tokens in a micro-batch that are tried at the start. On a CPU it is best when the activations stay in
+# its caches; a GPU wants enough work to fill it.
+TOKEN_BUDGETS: dict[Device, tuple[int, ...]] = {
+    "cpu": (256, 512, 1024, 2048, 4096),
+    "cuda": (4096, 8192, 16384, 32768, 65536),
+}
+# A text of the usual length, whose attention takes little: what is left grows with the tokens.
+TRIED_TEXT_TOKENS = 64
+# The best of them counts, since other work on the machine can only make a run slower.
+TRIED_RUNS = 3
+# No further budget is tried after that, so that a large model on few cores starts in time.
+TRIED_SECONDS = 1.0
 
 
 class Classifier:
@@ -47,7 +49,7 @@ class Classifier:
         Args:
             bundle: a verified bundle.
             device: `auto` takes CUDA where it is usable.
-            token_budget: padded tokens in a micro-batch; 0 takes the device's TOKEN_BUDGETS.
+            token_budget: padded tokens in a micro-batch; 0 measures which of TOKEN_BUDGETS is fastest.
             threads: threads of the CPU session; 0 takes one per core.
 
         Raises:
@@ -57,15 +59,20 @@ class Classifier:
         """
         self.rate = 0.0
         self._bundle = bundle
-        self._tokenizer = _load_tokenizer(bundle)
+        self._tokenizer = TextTokenizer(bundle)
         self.device, self.device_reason, self._session = open_session(bundle, device, threads)
         self._options = onnxruntime.RunOptions()
         # ONNX Runtime prints what its exceptions say as well.
         self._options.log_severity_level = 4
-        self._token_budget = token_budget or TOKEN_BUDGETS[self.device]
+        self._token_budget = token_budget or self._fastest_budget()
         longest = bundle.manifest.max_length
         largest = np.ones((max(1, self._token_budget // longest), longest), dtype=np.int64)
         self._answer(largest, np.ones_like(largest))
+
+    @property
+    def token_budget(self) -> int:
+        """Padded tokens in a micro-batch."""
+        return self._token_budget
 
     @property
     def precision(self) -> str:
@@ -75,7 +82,7 @@ class Classifier:
     @property
     def characters(self) -> int:
         """How many characters of a text are read, counted from its first that is not white space."""
-        return CHARACTERS_PER_TOKEN * self._bundle.manifest.max_length
+        return self._tokenizer.characters
 
     def classify(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Give each text its probabilities, in the order of the texts.
@@ -89,7 +96,7 @@ class Classifier:
         Raises:
             SessionFailed: it fails at a golden comment as well.
         """
-        tokens = self._tokenise([text.lstrip()[: self.characters] for text in texts])
+        tokens = self._tokenizer.tokens(texts)
         token_counts = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
         probabilities = np.full((len(texts), len(self._bundle.manifest.labels)), np.nan, dtype=np.float32)
         tokenised = np.flatnonzero(token_counts)
@@ -106,7 +113,7 @@ class Classifier:
         """
         golden = min(self._bundle.golden, key=lambda comment: len(comment.text))
         try:
-            got = self._run(*_padded(self._tokenise([golden.text])))[0]
+            got = self._run(*_padded(self._tokenizer.tokens([golden.text])))[0]
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             what = _said(error)
         else:
@@ -151,22 +158,24 @@ class Classifier:
     def _tolerance(self) -> float:
         return self._bundle.manifest.variants[self.device].tolerance
 
-    def _tokenise(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Give each text its token ids, none where the tokenizer fails at it."""
-        tokens: list[NDArray[np.int64]] = []
-        for start in range(0, len(texts), TOKENISED_TEXTS):
-            chunk = texts[start : start + TOKENISED_TEXTS]
-            try:
-                with _panics_caught():
-                    encodings = self._tokenizer.encode_batch_fast(chunk)
-            except Exception as error:  # tokenizers raises plain Exception
-                if len(texts) == 1:
-                    log.warning("the tokenizer fails at a text: %s", type(error).__name__)
-                    return [np.array([], dtype=np.int64)]
-                tokens += [self._tokenise([text])[0] for text in chunk]
-            else:
-                tokens += [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
-        return tokens
+    def _fastest_budget(self) -> int:
+        width = min(TRIED_TEXT_TOKENS, self._bundle.manifest.max_length)
+        until = time.monotonic() + TRIED_SECONDS
+
+        def rate(budget: int) -> float:
+            if budget > budgets[0] and time.monotonic() > until:
+                raise TimeoutError
+            texts = np.ones((budget // width, width), dtype=np.int64)
+            durations = [self._seconds(texts) for _ in range(1 + TRIED_RUNS)]
+            return texts.size / min(durations[1:])
+
+        budgets = TOKEN_BUDGETS[self.device]
+        return batching.fastest_budget(budgets, rate)
+
+    def _seconds(self, texts: NDArray[np.int64]) -> float:
+        started = time.perf_counter()
+        self._run(texts, np.ones_like(texts))
+        return time.perf_counter() - started
 
     def _answer(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run texts together, or in halves where the session fails at that many at once.
@@ -229,33 +238,8 @@ def _said(error: Exception) -> str:
 
 
 def _padded(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    width = max(map(len, tokens))
-    input_ids = np.zeros((len(tokens), width), dtype=np.int64)
-    attention_mask = np.zeros_like(input_ids)
-    for row, of_text in enumerate(tokens):
-        input_ids[row, : len(of_text)] = of_text
-        attention_mask[row, : len(of_text)] = 1
-    return input_ids, attention_mask
-
-
-@contextmanager
-def _panics_caught() -> Iterator[None]:
-    """Let a panic of the tokenizer, a BaseException of no class that can be imported, be an Exception."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise RuntimeError(str(error)) from None
-
-
-def _load_tokenizer(bundle: Bundle) -> Tokenizer:
-    path = bundle.path(TOKENIZER)
-    try:
-        with _panics_caught():
-            tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises plain Exception
-        raise BundleError(f"cannot load {path}: {one_line(error)}; export the bundle again") from None
-    tokenizer.enable_truncation(bundle.manifest.max_length)
-    tokenizer.no_padding()
-    return tokenizer
+    lengths = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
+    is_token = np.arange(lengths.max()) < lengths[:, np.newaxis]
+    input_ids = np.zeros(is_token.shape, dtype=np.int64)
+    input_ids[is_token] = np.concatenate(tokens)
+    return input_ids, is_token.astype(np.int64)

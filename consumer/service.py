@@ -119,7 +119,11 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
         classifier.device_reason,
     )
     classifier.prove()
-    log.info("all %d golden comments match the bundle", len(model_bundle.golden))
+    log.info(
+        "all %d golden comments match the bundle; micro-batches of %d tokens",
+        len(model_bundle.golden),
+        classifier.token_budget,
+    )
     metrics.model.labels(manifest.name, manifest.version, classifier.device, classifier.precision).set(1)
     return classifier
 

@@ -65,7 +65,7 @@ class Settings(Connection):
     )
     micro_batch_tokens: int = setting(
         0,
-        "padded tokens the model computes at once; 0 takes what suits the device",
+        "padded tokens the model computes at once; 0 measures at the start what is fastest",
         unit="tokens",
         ge=0,
     )

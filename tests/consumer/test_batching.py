@@ -1,10 +1,11 @@
 """Micro-batches and the bound of a batch."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.batching import BatchBound, micro_batches
+from consumer.batching import BatchBound, fastest_budget, micro_batches
 
 token_counts = st.lists(st.integers(1, 512), min_size=1, max_size=200)
 
@@ -50,3 +51,26 @@ def test_bound_never_ends_the_stream_or_exceeds_the_limit() -> None:
     """However slow or fast the device, a batch holds at least one comment and at most the limit."""
     assert BatchBound(max_seconds=1.0, max_comments=100, rate=0.001).comments == 1
     assert BatchBound(max_seconds=1.0, max_comments=100, rate=1e9).comments == 100
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], 8),
+        ([1.0, 2.0, 2.01, 4.0], 2),
+        ([3.0, 2.0, 4.0, 4.0], 1),
+        ([1.0, 2.0, None, 4.0], 2),
+        ([None, 2.0, 3.0, 4.0], 1),
+    ],
+)
+def test_budget_grows_while_that_is_faster_and_fits(rates: list[float | None], chosen: int) -> None:
+    """The budgets are tried from the smallest on, up to the first that is no faster or does not fit."""
+    budgets = [1, 2, 4, 8]
+
+    def rate(budget: int) -> float:
+        measured = rates[budgets.index(budget)]
+        if measured is None:
+            raise MemoryError
+        return measured
+
+    assert fastest_budget(budgets, rate) == chosen

@@ -126,7 +126,7 @@ def more_than(tokens: int) -> Callable[[NDArray[np.int64]], bool]:
 
 def containing(classifier: Classifier, word: str) -> Callable[[NDArray[np.int64]], bool]:
     """Whether a word is among the texts."""
-    token = classifier._tokenizer.token_to_id(word)
+    token = classifier._tokenizer._tokenizer.token_to_id(word)
     assert token is not None
     return lambda input_ids: bool((input_ids == token).any())
 
@@ -240,7 +240,7 @@ def test_session_that_answers_wrongly_does_not_work(own: Classifier, wrong: floa
 def test_proof_refuses_a_session_that_gives_no_numbers(own: Classifier) -> None:
     """One golden comment without numbers is enough to refuse the device."""
     [first, *_] = own._bundle.golden
-    ids = own._tokenizer.encode(first.text).ids
+    ids = own._tokenizer.tokens([first.text])[0].tolist()
     FaultySession(own, no_numbers=lambda of_text: of_text[: len(ids)].tolist() == ids)
 
     with pytest.raises(GoldenMismatch, match="number 0"):
@@ -264,7 +264,10 @@ def test_nothing_of_a_text_is_logged(own: Classifier, caplog: pytest.LogCaptureF
 
     own.classify(["kettle abracadabra", "abracadabra \ud83d", "late"])
 
-    assert sum(record.name == "consumer.classifier" for record in caplog.records) == 2
+    assert [record.name for record in caplog.records if record.name.startswith("consumer")] == [
+        "consumer.tokenising",
+        "consumer.classifier",
+    ]
     assert "abracadabra" not in caplog.text
 
 
@@ -281,7 +284,7 @@ def test_only_the_first_part_of_a_text_counts(classifier: Classifier, filler: st
 def test_cut_changes_no_answer_of_a_text_that_fills_the_model(whole: Bundle, classifier: Classifier) -> None:
     """Long texts get the answer that they get uncut."""
     uncut = Classifier(whole, device="cpu", threads=1)
-    uncut._bundle = replace(whole, manifest=whole.manifest.model_copy(update={"max_length": 10**6}))
+    uncut._tokenizer.characters = 10**6
     texts = [" ".join(comments(40, seed=seed)) for seed in range(20)]
     assert min(map(len, texts)) > classifier.characters
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Less is within what two measurements of the same differ by.
-FASTER = 1.03
+# Two measurements of the same differ by as much, now and then.
+AS_FAST = 0.97
+CLEARLY_SLOWER = 0.85
 
 
 def micro_batches(token_counts: NDArray[np.intp], token_budget: int) -> list[NDArray[np.intp]]:
@@ -33,9 +34,9 @@ def micro_batches(token_counts: NDArray[np.intp], token_budget: int) -> list[NDA
 
 
 def fastest_budget(budgets: Sequence[int], rate: Callable[[int], float]) -> int:
-    """Choose the token budget of micro-batches by trying each, smallest first, until more is no faster.
+    """Choose the token budget of micro-batches by trying each, smallest first, until more is clearly slower.
 
-    Of two that are as fast the smaller one: it pads less, and holds less memory.
+    Of those that are as fast as the fastest the smallest: it pads less, and holds less memory.
 
     Args:
         budgets: padded tokens, ascending.
@@ -44,16 +45,15 @@ def fastest_budget(budgets: Sequence[int], rate: Callable[[int], float]) -> int:
     Returns:
         One of the budgets; the smallest, unmeasured, where that does not fit.
     """
-    fastest, highest = budgets[0], 0.0
+    rates: dict[int, float] = {}
     for budget in budgets:
         try:
-            measured = rate(budget)
+            rates[budget] = rate(budget)
         except Exception:  # ONNX Runtime's exceptions share no public base class
             break
-        if measured < FASTER * highest:
+        if rates[budget] < CLEARLY_SLOWER * max(rates.values()):
             break
-        fastest, highest = budget, measured
-    return fastest
+    return min((b for b in rates if rates[b] > AS_FAST * max(rates.values())), default=budgets[0])
 
 
 class BatchBound:

@@ -57,14 +57,15 @@ def test_bound_never_ends_the_stream_or_exceeds_the_limit() -> None:
     ("rates", "chosen"),
     [
         ([1.0, 2.0, 3.0, 4.0], 8),
-        ([1.0, 2.0, 2.01, 4.0], 2),
+        ([1.0, 2.0, 1.99, 2.01], 2),
+        ([1.0, 0.9, 2.0, 1.0], 4),
         ([3.0, 2.0, 4.0, 4.0], 1),
         ([1.0, 2.0, None, 4.0], 2),
         ([None, 2.0, 3.0, 4.0], 1),
     ],
 )
-def test_budget_grows_while_that_is_faster_and_fits(rates: list[float | None], chosen: int) -> None:
-    """The budgets are tried from the smallest on, up to the first that is no faster or does not fit."""
+def test_smallest_budget_as_fast_as_the_fastest_is_chosen(rates: list[float | None], chosen: int) -> None:
+    """They are tried from the smallest on, up to the first that is clearly slower or does not fit."""
     budgets = [1, 2, 4, 8]
 
     def rate(budget: int) -> float:

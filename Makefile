@@ -3,11 +3,12 @@
 
 PYTHON ?= python3
 DATA ?=
+PARTS ?=
 SEED ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help demo test chaos check format readme audit clean
+.PHONY: help demo test chaos bench check format readme audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +29,9 @@ test: $(INSTALLED) ## run all tests, those against a real Kafka included
 chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and count; SEED=N draws the same again
 	$(BIN)/python -m tests.integration.faults $(if $(SEED),--seed $(SEED))
 
+bench: $(INSTALLED) ## measure speed, delay and growth against baselines and the hardware's limit; PARTS=…, DATA=FILE
+	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DATA),--data '$(DATA)')
+
 check: $(INSTALLED) ## lint, format and type checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -46,4 +50,4 @@ audit: ## ask PyPI whether a pinned package has known holes; needs the network
 	.cache/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean: ## delete the environment, the demo's model and all caches
-	rm -rf .venv .demo .cache/audit .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .demo .bench .cache/audit .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

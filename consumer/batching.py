@@ -1,5 +1,6 @@
 """Which texts share a micro-batch, and how many comments make a batch."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,24 +11,32 @@ AS_FAST = 0.97
 CLEARLY_SLOWER = 0.85
 
 
-def micro_batches(token_counts: NDArray[np.intp], token_budget: int) -> list[NDArray[np.intp]]:
+def micro_batches(
+    token_counts: NDArray[np.intp], token_budget: int, run_cost: float = math.inf
+) -> list[NDArray[np.intp]]:
     """Cut texts into groups of similar length whose padded size stays within a budget.
 
-    Sorting by length first is what keeps padding small: every text of a group is padded to its longest.
+    Sorting by length first is what keeps padding small: every text of a group is padded to its longest. A
+    group also ends where the padding in it would cost more than another run: that is never worse than twice
+    the best cut, as with renting until one has paid the price of buying.
 
     Args:
         token_counts: tokens of each text, [texts].
         token_budget: rows times longest row that a group may reach, tokens; a longer text goes alone.
+        run_cost: what a run takes beside its tokens, in tokens; by default padding ends no group.
 
     Returns:
         Indices into `token_counts`, longest texts first; together they name every text once.
     """
     longest_first = np.argsort(-token_counts, kind="stable")
+    counts = token_counts[longest_first]
     groups = []
     start = 0
-    while start < len(longest_first):
-        longest = int(token_counts[longest_first[start]])
-        rows = max(1, token_budget // max(1, longest))
+    while start < len(counts):
+        longest = int(counts[start])
+        fitting = counts[start : start + max(1, token_budget // max(1, longest))]
+        padding = np.cumsum(longest - fitting)
+        rows = max(1, int(np.searchsorted(padding, run_cost, side="right")))
         groups.append(longest_first[start : start + rows])
         start += rows
     return groups

@@ -1,5 +1,7 @@
 """Micro-batches and the bound of a batch."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,6 +53,20 @@ def test_bound_never_ends_the_stream_or_exceeds_the_limit() -> None:
     """However slow or fast the device, a batch holds at least one comment and at most the limit."""
     assert BatchBound(max_seconds=1.0, max_comments=100, rate=0.001).comments == 1
     assert BatchBound(max_seconds=1.0, max_comments=100, rate=1e9).comments == 100
+
+
+@given(token_counts, st.integers(1, 4096), st.floats(0, 1000))
+def test_padding_in_a_micro_batch_costs_no_more_than_a_run(
+    counts: list[int], budget: int, run_cost: float
+) -> None:
+    """Whatever a run costs, no micro-batch holds more padding than that, and none that it could not avoid."""
+    groups = [np.array(counts)[group] for group in micro_batches(np.array(counts), budget, run_cost)]
+
+    assert all((group.max() - group).sum() <= run_cost for group in groups)
+    assert sorted(counts) == sorted(np.concatenate(groups).tolist())
+    for group, following in pairwise(groups):
+        longer = np.append(group, following[0])
+        assert (longer.max() - longer).sum() > run_cost or len(longer) * longer.max() > budget
 
 
 @pytest.mark.parametrize(

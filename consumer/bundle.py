@@ -31,6 +31,8 @@ GOLDEN = "golden.json"
 
 Device = Literal["cpu", "cuda"]
 DeviceChoice = Literal["auto", "cuda", "cpu"]
+VariantName = Literal["cpu", "cpu-int8", "cuda"]
+PrecisionChoice = Literal["default", "int8"]
 # Some tens of kilobytes are usual for bundle.json and golden.json, a few megabytes for a large vocabulary.
 # One protobuf message, and so one ONNX file, holds 2 GiB.
 LARGEST_JSON: Final = 2**20
@@ -63,7 +65,7 @@ class Agreement(_Strict):
 
 
 class Variant(_Strict):
-    """One ONNX file, for one kind of device.
+    """One ONNX file, for one kind of device and one number format.
 
     `tolerance` is the largest difference of a probability from PyTorch fp32 that counts as the same answer;
     `agreement` is None where the machine that exported it could not run it.
@@ -97,7 +99,7 @@ class Manifest(_Strict):
     labels: Annotated[tuple[Words, ...], Field(min_length=2, max_length=1000), AfterValidator(_different)]
     # Attention takes memory by its square: the models there are read 512, few of them more.
     max_length: int = Field(gt=2, le=8192)
-    variants: dict[Device, Variant] = Field(min_length=1)
+    variants: dict[VariantName, Variant] = Field(min_length=1)
     files: dict[FileName, Sha256]
     training: dict[str, Any]
 
@@ -176,7 +178,7 @@ def seal(
     name: str,
     labels: Sequence[str],
     max_length: int,
-    variants: Mapping[Device, Variant],
+    variants: Mapping[VariantName, Variant],
     training: Mapping[str, Any],
 ) -> None:
     """Write bundle.json over the files that lie in `directory`.

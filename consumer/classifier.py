@@ -1,6 +1,7 @@
 """Texts -> probabilities: tokenise, cut into micro-batches, run the ONNX session."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from consumer import batching
-from consumer.bundle import Bundle, Device, DeviceChoice
+from consumer.bundle import Bundle, Device, DeviceChoice, PrecisionChoice
 from consumer.errors import GoldenMismatch, SessionFailed, one_line
 from consumer.session import open_session
 from consumer.tokenising import TextTokenizer
@@ -27,7 +28,7 @@ TRIED_TEXT_TOKENS = 64
 # The best of them counts, since other work on the machine can only make a run slower.
 TRIED_RUNS = 3
 # No further budget is tried after that, so that a large model on few cores starts in time.
-TRIED_SECONDS = 1.0
+TRIED_SECONDS = 0.6
 
 
 class Classifier:
@@ -42,17 +43,25 @@ class Classifier:
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: DeviceChoice = "auto", token_budget: int = 0, threads: int = 0
+        self,
+        bundle: Bundle,
+        *,
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "default",
+        token_budget: int = 0,
+        threads: int = 0,
     ) -> None:
         """Load the bundle's variant for the device and warm it up with the largest shape it will see.
 
         Args:
             bundle: a verified bundle.
             device: `auto` takes CUDA where it is usable.
+            precision: `default` is fp32 on a CPU and fp16 on CUDA; `int8` is for a CPU alone.
             token_budget: padded tokens in a micro-batch; 0 measures which of TOKEN_BUDGETS is fastest.
             threads: threads of the CPU session; 0 takes one per core.
 
         Raises:
+            SettingsError: int8 is asked for on CUDA, or the bundle has no such variant.
             DeviceError: the device is unusable or the bundle has no variant for it.
             BundleError: the model or the tokenizer cannot be loaded.
             SessionFailed: the model computes nothing on the device.
@@ -60,13 +69,16 @@ class Classifier:
         self.rate = 0.0
         self._bundle = bundle
         self._tokenizer = TextTokenizer(bundle)
-        self.device, self.device_reason, self._session = open_session(bundle, device, threads)
+        self.device, self.device_reason, self._variant, self._session = open_session(
+            bundle, device, precision, threads
+        )
         self._options = onnxruntime.RunOptions()
         # ONNX Runtime prints what its exceptions say as well.
         self._options.log_severity_level = 4
-        self._token_budget = token_budget or self._fastest_budget()
+        budgets = (token_budget,) if token_budget else TOKEN_BUDGETS[self.device]
+        self._token_budget, self._run_cost = self._measured(budgets)
         longest = bundle.manifest.max_length
-        largest = np.ones((max(1, self._token_budget // longest), longest), dtype=np.int64)
+        largest = np.ones((max(1, self._token_budget // longest), longest), dtype=np.int32)
         self._answer(largest, np.ones_like(largest))
 
     @property
@@ -77,7 +89,7 @@ class Classifier:
     @property
     def precision(self) -> str:
         """The number format of the variant in use."""
-        return self._bundle.manifest.variants[self.device].precision
+        return self._variant.precision
 
     @property
     def characters(self) -> int:
@@ -100,7 +112,7 @@ class Classifier:
         token_counts = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
         probabilities = np.full((len(texts), len(self._bundle.manifest.labels)), np.nan, dtype=np.float32)
         tokenised = np.flatnonzero(token_counts)
-        for group in batching.micro_batches(token_counts[tokenised], self._token_budget):
+        for group in batching.micro_batches(token_counts[tokenised], self._token_budget, self._run_cost):
             indices = tokenised[group]
             probabilities[indices] = self._answer(*_padded([tokens[index] for index in indices]))
         return probabilities
@@ -156,28 +168,38 @@ class Classifier:
 
     @property
     def _tolerance(self) -> float:
-        return self._bundle.manifest.variants[self.device].tolerance
+        return self._variant.tolerance
 
-    def _fastest_budget(self) -> int:
+    def _measured(self, budgets: Sequence[int]) -> tuple[int, float]:
+        """The fastest token budget, and what a run takes beside its tokens, in tokens at that speed."""
         width = min(TRIED_TEXT_TOKENS, self._bundle.manifest.max_length)
         until = time.monotonic() + TRIED_SECONDS
+        rates: dict[int, float] = {}
 
         def rate(budget: int) -> float:
-            if budget > budgets[0] and time.monotonic() > until:
+            if rates and time.monotonic() > until:
                 raise TimeoutError
-            texts = np.ones((budget // width, width), dtype=np.int64)
-            durations = [self._seconds(texts) for _ in range(1 + TRIED_RUNS)]
-            return texts.size / min(durations[1:])
+            rows = max(1, budget // width)
+            rates[budget] = rows * width / self._seconds(rows, width)
+            return rates[budget]
 
-        budgets = TOKEN_BUDGETS[self.device]
-        return batching.fastest_budget(budgets, rate)
+        budget = batching.fastest_budget(budgets, rate)
+        if budget not in rates:
+            return budget, math.inf
+        return budget, rates[budget] * self._seconds(1, 1)
 
-    def _seconds(self, texts: NDArray[np.int64]) -> float:
-        started = time.perf_counter()
-        self._run(texts, np.ones_like(texts))
-        return time.perf_counter() - started
+    def _seconds(self, rows: int, width: int) -> float:
+        tokens = np.ones((rows, width), dtype=np.int32)
+        # The first run of a shape also makes room for it.
+        self._run(tokens, tokens)
+        durations = []
+        for _ in range(TRIED_RUNS):
+            started = time.perf_counter()
+            self._run(tokens, tokens)
+            durations.append(time.perf_counter() - started)
+        return min(durations)
 
-    def _answer(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _answer(self, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]) -> NDArray[np.float32]:
         """Run texts together, or in halves where the session fails at that many at once.
 
         Args:
@@ -210,7 +232,7 @@ class Classifier:
         return probabilities
 
     def _answer_in_parts(
-        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], texts: int
+        self, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32], texts: int
     ) -> NDArray[np.float32]:
         parts = [slice(start, start + texts) for start in range(0, len(input_ids), texts)]
         return np.concatenate([self._answer(input_ids[part], attention_mask[part]) for part in parts])
@@ -227,7 +249,7 @@ class Classifier:
             )
             self._token_budget = worked
 
-    def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _run(self, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]) -> NDArray[np.float32]:
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}
         probabilities: NDArray[np.float32] = self._session.run(["probabilities"], feed, self._options)[0]
         return probabilities
@@ -237,9 +259,9 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def _padded(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _padded(tokens: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     lengths = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
     is_token = np.arange(lengths.max()) < lengths[:, np.newaxis]
-    input_ids = np.zeros(is_token.shape, dtype=np.int64)
+    input_ids = np.zeros(is_token.shape, dtype=np.int32)
     input_ids[is_token] = np.concatenate(tokens)
-    return input_ids, is_token.astype(np.int64)
+    return input_ids, is_token.astype(np.int32)

@@ -10,7 +10,7 @@ from types import FrameType
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from consumer import access, bundle, clients, handshake, topics
+from consumer import access, bundle, clients, handshake, precision, topics
 from consumer.batching import BatchBound
 from consumer.classifier import Classifier
 from consumer.errors import UrgencyRouterError
@@ -31,8 +31,12 @@ log = logging.getLogger("consumer")
 LEAVE_TIMEOUT_MS = 5000
 
 
-def run(settings: Settings, stop: threading.Event, metrics: Metrics, health: Health) -> int:
+def run(
+    settings: Settings, stop: threading.Event, metrics: Metrics, health: Health, *, advise: bool = True
+) -> int:
     """Prove the model, join the group, and work until `stop` is set; 0, the code to end with.
+
+    `advise` has it measure, before it joins, whether int8 is worth it here.
 
     Raises:
         UrgencyRouterError: the consumer cannot start; the message says what to do.
@@ -42,6 +46,8 @@ def run(settings: Settings, stop: threading.Event, metrics: Metrics, health: Hea
     manifest = model_bundle.manifest
     routing = Routing.build(manifest.labels, settings.routes, settings.weights)
     classifier = _proved_classifier(model_bundle, settings, metrics)
+    if advise:
+        precision.advise(model_bundle, classifier, settings.threads)
     written = (settings.dead_letter_topic, *map(settings.topic, routing.urgencies))
     needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
     connected = _connect(settings, needed, health, stop)
@@ -106,6 +112,7 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
     classifier = Classifier(
         model_bundle,
         device=settings.device,
+        precision=settings.precision,
         token_budget=settings.micro_batch_tokens,
         threads=settings.threads,
     )

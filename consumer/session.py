@@ -1,58 +1,76 @@
 """A bundle's model on a device: which one, and a session that computes what the bundle says, no more."""
 
 import ctypes
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
-from consumer.bundle import Bundle, Device, DeviceChoice
-from consumer.errors import BundleError, DeviceError, one_line
+from consumer.bundle import Bundle, Device, DeviceChoice, PrecisionChoice, Variant, VariantName
+from consumer.errors import BundleError, DeviceError, SettingsError, one_line
 
 # What a model takes, by name: its numbers, and [batch, sequence].
-_INPUTS = {"input_ids": ("tensor(int64)", 2), "attention_mask": ("tensor(int64)", 2)}
+_INPUTS = {"input_ids": ("tensor(int32)", 2), "attention_mask": ("tensor(int32)", 2)}
 
 
 def open_session(
-    bundle: Bundle, choice: DeviceChoice, threads: int
-) -> tuple[Device, str, onnxruntime.InferenceSession]:
-    """Load the bundle's variant for a device.
+    bundle: Bundle, choice: DeviceChoice, precision: PrecisionChoice, threads: int
+) -> tuple[Device, str, Variant, onnxruntime.InferenceSession]:
+    """Load the bundle's variant for a device and a precision.
 
     Args:
         bundle: a verified bundle.
         choice: `auto` takes CUDA where it is usable.
+        precision: `default` is fp32 on a CPU and fp16 on CUDA; `int8` is for a CPU alone.
         threads: threads of the CPU session; 0 takes one per core.
 
     Returns:
-        The device, why that one, and the session: from `input_ids` and `attention_mask`, [batch, sequence]
-        each, it computes `probabilities`, [batch, labels].
+        The device, why that one, the variant, and the session: from `input_ids` and `attention_mask`,
+        [batch, sequence] each, it computes `probabilities`, [batch, labels].
 
     Raises:
+        SettingsError: int8 is asked for on CUDA, or the bundle has no such variant.
         DeviceError: the device is unusable, or the bundle has no variant for it.
         BundleError: the model cannot be loaded, or computes something else.
     """
+    if precision == "int8":
+        _check_int8(bundle, choice)
+        return "cpu", "--precision int8 is for a CPU", *_cpu_session(bundle, "cpu-int8", threads)
     if choice == "cpu":
-        return "cpu", "--device cpu asks for it", _cpu_session(bundle, threads)
+        return "cpu", "--device cpu asks for it", *_cpu_session(bundle, "cpu", threads)
     try:
-        session = _cuda_session(bundle)
+        loaded = _cuda_session(bundle)
     except DeviceError as error:
         if choice == "cuda":
             raise
-        return "cpu", f"--device auto found no usable GPU: {error}", _cpu_session(bundle, threads)
+        return "cpu", f"--device auto found no usable GPU: {error}", *_cpu_session(bundle, "cpu", threads)
     reason = "--device auto found a usable GPU" if choice == "auto" else "--device cuda asks for it"
-    return "cuda", reason, session
+    return "cuda", reason, *loaded
 
 
-def _cpu_session(bundle: Bundle, threads: int) -> onnxruntime.InferenceSession:
+def _check_int8(bundle: Bundle, choice: DeviceChoice) -> None:
+    if choice == "cuda":
+        raise SettingsError("--precision int8 is for a CPU: leave it out, or use --device cpu")
+    variants = bundle.manifest.variants
+    if "cpu-int8" not in variants:
+        raise SettingsError(
+            f"--precision int8: the bundle {bundle.directory} has no variant for cpu-int8, only for"
+            f" {', '.join(sorted(variants))}; export with --variants cpu cpu-int8, or leave --precision out"
+        )
+
+
+def _cpu_session(
+    bundle: Bundle, name: VariantName, threads: int
+) -> tuple[Variant, onnxruntime.InferenceSession]:
+    variant = _variant(bundle, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Spinning threads burn the core that the Kafka loop needs: a lone comment costs four times the CPU.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return _load_model(bundle, _model_path(bundle, "cpu"), options, ["CPUExecutionProvider"])
+    return variant, _load_model(bundle, variant, options, ["CPUExecutionProvider"])
 
 
-def _cuda_session(bundle: Bundle) -> onnxruntime.InferenceSession:
-    path = _model_path(bundle, "cuda")
+def _cuda_session(bundle: Bundle) -> tuple[Variant, onnxruntime.InferenceSession]:
+    variant = _variant(bundle, "cuda")
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -65,28 +83,29 @@ def _cuda_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     onnxruntime.preload_dlls()
     # Shapes vary, so the arena grows only by what a shape needs instead of doubling.
     cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session = _load_model(bundle, path, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
+    session = _load_model(bundle, variant, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError(
             "ONNX Runtime could not load its CUDA provider; install the cuda extra"
             " (pip install 'urgency-router[cuda]'), or use --device cpu"
         )
-    return session
+    return variant, session
 
 
-def _model_path(bundle: Bundle, device: Device) -> Path:
+def _variant(bundle: Bundle, name: VariantName) -> Variant:
     variants = bundle.manifest.variants
-    if device not in variants:
+    if name not in variants:
         raise DeviceError(
-            f"the bundle {bundle.directory} has no variant for {device}, only for"
-            f" {', '.join(sorted(variants))}; export it with --variants {device}"
+            f"the bundle {bundle.directory} has no variant for {name}, only for"
+            f" {', '.join(sorted(variants))}; export it with --variants {name}"
         )
-    return bundle.path(variants[device].file)
+    return variants[name]
 
 
 def _load_model(
-    bundle: Bundle, path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
+    bundle: Bundle, variant: Variant, options: onnxruntime.SessionOptions, providers: list[Any]
 ) -> onnxruntime.InferenceSession:
+    path = bundle.path(variant.file)
     # A model may keep weights in files beside it, which no hash vouches for. This is where ONNX Runtime looks
     # for them, and beneath a file there is none.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))

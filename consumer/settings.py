@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
-from consumer.bundle import DeviceChoice
+from consumer.bundle import DeviceChoice, PrecisionChoice
 from consumer.connection import PREFIX, SECRETS, Connection, flag, setting, variable
 from consumer.errors import SettingsError
 from consumer.logs import LogFormat
@@ -54,6 +54,11 @@ class Settings(Connection):
         "", "how many times worse it is to miss an urgency than another, as 'high: 5'; 1 for those left out"
     )
     device: DeviceChoice = setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
+    precision: PrecisionChoice = setting(
+        "default",
+        "numbers of the model: default is fp32 on a CPU and fp16 on a GPU; int8 is for a CPU, changes up to"
+        " one label in a hundred, and is faster where the log of a start says so",
+    )
     workers: int = setting(
         1,
         "consumers in processes of their own, for a device that one cannot feed; each loads the model",

@@ -46,7 +46,7 @@ class TextTokenizer:
         self._of_normalised = _load(bundle)
         self._of_normalised.normalizer = normalizers.Sequence([])
 
-    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Give each text its token ids, max_length at most, none where the tokenizer fails at it.
 
         Of a text the first `characters` are read, counted from its first that is not white space.
@@ -63,8 +63,8 @@ class TextTokenizer:
         return self._as_bert and text.isascii() and not any(token in text for token in self._added)
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-    tokens: list[NDArray[np.int64]] = []
+def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+    tokens: list[NDArray[np.int32]] = []
     for start in range(0, len(texts), TOKENISED_TEXTS):
         chunk = texts[start : start + TOKENISED_TEXTS]
         try:
@@ -73,10 +73,10 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int64
         except Exception as error:  # tokenizers raises plain Exception
             if len(texts) == 1:
                 log.warning("the tokenizer fails at a text: %s", type(error).__name__)
-                return [np.array([], dtype=np.int64)]
+                return [np.array([], dtype=np.int32)]
             tokens += [_encode(tokenizer, [text])[0] for text in chunk]
         else:
-            tokens += [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+            tokens += [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
     return tokens
 
 

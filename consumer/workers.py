@@ -14,6 +14,7 @@ import threading
 from collections.abc import MutableSequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, multiprocess
 
@@ -112,7 +113,10 @@ def _work(worker: _Worker) -> None:
     threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     metrics = Metrics()
     health = Health(metrics, settings.stall_seconds, worker.state)
-    sys.exit(service.exit_code(settings, lambda: service.run(settings, stop, metrics, health)))
+    # What is worth it on this machine, one of them can tell for all.
+    advise = worker.number == 0
+    run = partial(service.run, settings, stop, metrics, health, advise=advise)
+    sys.exit(service.exit_code(settings, run))
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

@@ -3,21 +3,23 @@
 import argparse
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, get_args
 
 from consumer import bundle
-from consumer.bundle import Device
+from consumer.bundle import VariantName
 from consumer.errors import UrgencyRouterError
 from export.errors import ExportError
 from export.progress import numbered
 
 if TYPE_CHECKING:
-    from export.bundling import Outcome
+    from export.bundling import Written
 
-DEVICES: tuple[Device, ...] = get_args(Device)
+VARIANTS: tuple[VariantName, ...] = get_args(VariantName)
+# Written where it is good enough, unless asked for by name.
+OPTIONAL: tuple[VariantName, ...] = ("cpu-int8",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,9 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--variants",
         nargs="+",
-        choices=DEVICES,
-        default=DEVICES,
-        help="devices to write a model for (default: all)",
+        choices=VARIANTS,
+        help="models to write; cpu is fp32, cuda fp16 (default: all, cpu-int8 if it is within its limits)",
     )
     parser.add_argument(
         "--data",
@@ -70,10 +71,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    devices: list[Device] = list(dict.fromkeys(arguments.variants))
+    variants: list[VariantName] = list(dict.fromkeys(arguments.variants or VARIANTS))
     checkpoint_directory, destination = arguments.checkpoint.resolve(), arguments.output.resolve()
     # One step here, three in bundling.write, and there one for each variant.
-    step = numbered(4 + len(devices))
+    step = numbered(4 + len(variants))
     step(f"reading the checkpoint {arguments.checkpoint}")
     # Imported here: torch takes seconds to load, and a wrong flag should not wait for it.
     from transformers.utils import logging
@@ -87,23 +88,24 @@ def _export(arguments: argparse.Namespace) -> None:
         compared = texts.from_test_split(checkpoint_directory)
     else:
         compared = texts.from_file(arguments.data, arguments.text_column)
-    outcomes = bundling.write(
+    written = bundling.write(
         read,
         destination,
         name=arguments.name or checkpoint_directory.name,
-        devices=devices,
+        variants=variants,
+        optional=() if arguments.variants else OPTIONAL,
         texts=compared,
         golden_texts=texts.golden(),
         step=step,
     )
-    _report(destination, outcomes)
+    _report(destination, written)
 
 
-def _report(destination: Path, outcomes: Mapping[Device, "Outcome"]) -> None:
+def _report(destination: Path, written: "Written") -> None:
     row = "{:<8} {:<9} {:>9} {:>6} {:>19} {:>16}".format
     print()
     print(row("variant", "precision", "size", "texts", "largest difference", "label agreement"))
-    for device, outcome in outcomes.items():
+    for name, outcome in written.outcomes.items():
         variant, agreement = outcome.variant, outcome.variant.agreement
         measured = (
             (
@@ -114,11 +116,13 @@ def _report(destination: Path, outcomes: Mapping[Device, "Outcome"]) -> None:
             if agreement
             else ("-", "unchecked", "unchecked")
         )
-        print(row(device, variant.precision, f"{outcome.size / 1e6:.1f} MB", *measured))
-    for device, outcome in outcomes.items():
+        print(row(name, variant.precision, f"{outcome.size / 1e6:.1f} MB", *measured))
+    for name, reason in written.left_out.items():
+        print(f"\nThe {name} variant is left out: {reason}.")
+    for name, outcome in written.outcomes.items():
         if outcome.unchecked and (rehearsal := outcome.rehearsal):
             print(
-                f"\nThe {device} variant is unchecked: {outcome.unchecked}. Run on the CPU, its fp16 numbers"
+                f"\nThe {name} variant is unchecked: {outcome.unchecked}. Run on the CPU, its fp16 numbers"
                 f" (attention not packed) move probabilities of {rehearsal.texts} golden comments by up to"
                 f" {rehearsal.largest_probability_difference:.2g}. Where the variant first runs, the consumer"
                 " compares it with the golden comments before it takes work."

@@ -1,6 +1,6 @@
 """Checkpoint -> bundle: the order of the steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from consumer import bundle
-from consumer.bundle import Agreement, Bundle, Device, GoldenComment, Manifest, Variant
+from consumer.bundle import Agreement, Bundle, GoldenComment, Manifest, Variant, VariantName
 from consumer.classifier import Classifier
-from consumer.errors import DeviceError
-from export import graph, parity, precision
+from consumer.errors import DeviceError, GoldenMismatch
+from export import graph, parity, precision, quantisation
 from export.checkpoint import Checkpoint
-from export.errors import ExportError
+from export.errors import ExportError, ParityError
 from export.progress import counted
 from export.texts import Texts
 
@@ -37,23 +37,33 @@ class Outcome:
     rehearsal: Agreement | None = None
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a bundle was made of: the variants it has, and why it lacks others that were optional."""
+
+    outcomes: dict[VariantName, Outcome]
+    left_out: dict[VariantName, str]
+
+
 def write(
     checkpoint: Checkpoint,
     destination: Path,
     *,
     name: str,
-    devices: Sequence[Device],
+    variants: Sequence[VariantName],
+    optional: Collection[VariantName],
     texts: Texts,
     golden_texts: Sequence[str],
     step: Callable[[str], None],
-) -> dict[Device, Outcome]:
+) -> Written:
     """Write the bundle, or nothing at all.
 
     Args:
         checkpoint: what to export.
         destination: the bundle's directory; a bundle already there is replaced at the last moment.
         name: the model's name, which the consumer puts into every labelled message.
-        devices: which variants to write.
+        variants: which to write.
+        optional: which of them to leave out where they are outside their limits, and go on.
         texts: what to compare them on.
         golden_texts: the comments that the bundle carries as its proof.
         step: told in words what comes next.
@@ -62,6 +72,7 @@ def write(
         ExportError: the checkpoint cannot be exported, or a variant is outside its limits.
         UrgencyRouterError: the consumer cannot load a variant, or gets other golden comments.
     """
+    writers = {"cpu": _write_fp32, "cpu-int8": _write_int8, "cuda": _write_fp16}
     _refuse_other_contents(destination)
     with bundle.staged(destination) as staging:
         step(f"fusing a graph of {checkpoint.model.config.num_hidden_layers} layers")
@@ -76,20 +87,26 @@ def write(
         checkpoint.tokenizer.save(str(staging / bundle.TOKENIZER))
         bundle.write_golden(staging, golden)
         candidate = _Candidate(staging, checkpoint, tuple(golden), texts.texts, expected)
-        outcomes = {}
-        for device in devices:
-            step(f"writing the {device} variant and comparing it")
-            outcomes[device] = (_write_fp32 if device == "cpu" else _write_fp16)(candidate, fused)
+        written = Written({}, {})
+        for variant in variants:
+            step(f"writing the {variant} variant and comparing it")
+            try:
+                written.outcomes[variant] = writers[variant](candidate, fused)
+            except (ParityError, GoldenMismatch) as error:
+                if variant not in optional:
+                    raise
+                written.left_out[variant] = _finding(error)
+                (staging / _file(variant)).unlink()
         step("sealing the bundle")
         bundle.seal(
             staging,
             name=name,
             labels=checkpoint.labels,
             max_length=checkpoint.max_length,
-            variants={device: outcome.variant for device, outcome in outcomes.items()},
+            variants={name: outcome.variant for name, outcome in written.outcomes.items()},
             training={"temperature": checkpoint.temperature, "measures": checkpoint.measures},
         )
-    return outcomes
+    return written
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,7 @@ class _Candidate:
     texts: tuple[str, ...]
     expected: NDArray[np.float32]
 
-    def load(self, device: Device, variant: Variant) -> Classifier:
+    def load(self, name: VariantName, variant: Variant) -> Classifier:
         """Load a variant as the consumer will."""
         manifest = Manifest(
             format=bundle.FORMAT,
@@ -113,17 +130,22 @@ class _Candidate:
             version="0" * 12,
             labels=self.checkpoint.labels,
             max_length=self.checkpoint.max_length,
-            variants={device: variant},
+            variants={name: variant},
             files={},
             training={},
         )
-        return Classifier(Bundle(self.directory, manifest, self.golden), device=device)
+        return Classifier(
+            Bundle(self.directory, manifest, self.golden),
+            device="cuda" if name == "cuda" else "cpu",
+            precision="int8" if name == "cpu-int8" else "default",
+        )
 
-    def check(self, classifier: Classifier) -> Agreement:
+    def check(self, name: VariantName, classifier: Classifier) -> Agreement:
         """Compare a variant on the texts and run the golden comments through it as the consumer will."""
-        with counted(f"ONNX Runtime, {classifier.device}", len(self.texts)) as advance:
+        with counted(f"ONNX Runtime, {name}", len(self.texts)) as advance:
             agreement = parity.measure(classifier, self.texts, self.expected, advance=advance)
-        parity.require(classifier.device, agreement)
+        parity.require(name, agreement)
+        parity.require_independence(name, parity.dependence(classifier, self.texts))
         classifier.prove()
         return agreement
 
@@ -131,7 +153,15 @@ class _Candidate:
 def _write_fp32(candidate: _Candidate, fused: ModelProto) -> Outcome:
     variant = _variant("cpu", "fp32")
     size = graph.save(fused, candidate.directory / variant.file)
-    agreement = candidate.check(candidate.load("cpu", variant))
+    agreement = candidate.check("cpu", candidate.load("cpu", variant))
+    return Outcome(variant.model_copy(update={"agreement": agreement}), size)
+
+
+def _write_int8(candidate: _Candidate, fused: ModelProto) -> Outcome:
+    variant = _variant("cpu-int8", "int8")
+    quantised = quantisation.int8(fused, candidate.checkpoint.model.config)
+    size = graph.save(quantised, candidate.directory / variant.file)
+    agreement = candidate.check("cpu-int8", candidate.load("cpu-int8", variant))
     return Outcome(variant.model_copy(update={"agreement": agreement}), size)
 
 
@@ -146,7 +176,7 @@ def _write_fp16(candidate: _Candidate, fused: ModelProto) -> Outcome:
         # What comes after the semicolon is advice to who starts the consumer.
         reason = str(error).partition(";")[0]
         return Outcome(variant, size, unchecked=reason, rehearsal=_rehearse(candidate, half))
-    return Outcome(variant.model_copy(update={"agreement": candidate.check(classifier)}), size)
+    return Outcome(variant.model_copy(update={"agreement": candidate.check("cuda", classifier)}), size)
 
 
 def _rehearse(candidate: _Candidate, half: ModelProto) -> Agreement:
@@ -167,13 +197,19 @@ def _rehearse(candidate: _Candidate, half: ModelProto) -> Agreement:
     return agreement
 
 
-def _variant(device: Device, number_format: Literal["fp32", "fp16"]) -> Variant:
+def _variant(name: VariantName, number_format: Literal["fp32", "fp16", "int8"]) -> Variant:
     return Variant(
-        file=f"model.{device}.onnx",
-        precision=number_format,
-        tolerance=parity.LIMITS[device].tolerance,
-        agreement=None,
+        file=_file(name), precision=number_format, tolerance=parity.LIMITS[name].tolerance, agreement=None
     )
+
+
+def _file(name: VariantName) -> str:
+    return f"model.{name}.onnx"
+
+
+def _finding(error: ParityError | GoldenMismatch) -> str:
+    # What comes after the semicolon is advice to who starts the consumer.
+    return error.finding if isinstance(error, ParityError) else str(error).partition(";")[0]
 
 
 def _refuse_other_contents(destination: Path) -> None:

@@ -3,7 +3,7 @@
 ExportError
 ├── CheckpointError   the checkpoint is missing, incomplete, or of a kind that cannot be exported
 ├── FusionError       the optimizer left the graph slower, or the fp16 graph other, than it has to be
-└── ParityError       a variant answers otherwise than PyTorch
+└── ParityError       a variant answers otherwise than PyTorch, or than itself in another batch
 """
 
 
@@ -20,4 +20,12 @@ class FusionError(ExportError):
 
 
 class ParityError(ExportError):
-    """A variant differs from PyTorch by more than it may: do not use it."""
+    """A variant answers otherwise than PyTorch, or than itself in another batch: do not use it.
+
+    Attributes:
+        finding: what it does, without what follows from that.
+    """
+
+    def __init__(self, finding: str, advice: str) -> None:
+        super().__init__(f"{finding}: no bundle was written; {advice}")
+        self.finding = finding

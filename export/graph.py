@@ -43,7 +43,7 @@ def fused(checkpoint: Checkpoint) -> ModelProto:
     """Trace the model and fuse it.
 
     Returns:
-        A graph from int64 `input_ids` and `attention_mask` [batch, sequence], right-padded, to float32
+        A graph from int32 `input_ids` and `attention_mask` [batch, sequence], right-padded, to float32
         `probabilities` [batch, labels]. The same checkpoint gives the same bytes.
 
     Raises:
@@ -100,7 +100,8 @@ def save(model: ModelProto, path: Path) -> int:
 
 def _trace(checkpoint: Checkpoint) -> ModelProto:
     # Two rows of unlike length, so that the trace holds masking and no dimension looks constant.
-    input_ids = torch.ones((2, 8), dtype=torch.int64)
+    # The fused embedding takes no other integers, and would have them converted in every run.
+    input_ids = torch.ones((2, 8), dtype=torch.int32)
     attention_mask = torch.ones_like(input_ids)
     attention_mask[1, 5:] = 0
     shape = {0: "batch", 1: "sequence"}

@@ -28,8 +28,8 @@ class FaultySession:
         self,
         classifier: Classifier,
         *,
-        fails: Callable[[NDArray[np.int64]], bool] = lambda _: False,
-        no_numbers: Callable[[NDArray[np.int64]], bool] = lambda _: False,
+        fails: Callable[[NDArray[np.int32]], bool] = lambda _: False,
+        no_numbers: Callable[[NDArray[np.int32]], bool] = lambda _: False,
     ) -> None:
         """Take the place of the classifier's session.
 
@@ -44,7 +44,7 @@ class FaultySession:
         self.failures = 0
         classifier._session = self
 
-    def run(self, outputs: list[str], feed: dict[str, NDArray[np.int64]], options: Any) -> list[Any]:
+    def run(self, outputs: list[str], feed: dict[str, NDArray[np.int32]], options: Any) -> list[Any]:
         """Fail, or compute."""
         input_ids = feed["input_ids"]
         if self._fails(input_ids):

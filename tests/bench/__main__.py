@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import shutil
 import signal
 import sys
 import tempfile
@@ -47,8 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     # Readers come before their topics have anything to read, and kafka-python says so.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    shutil.rmtree(options.output, ignore_errors=True)
-    options.output.mkdir(parents=True)
+    options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, Broker() as broker:
         lines = [f"Measured on {machine.describe()}.", ""]
         for part in _parts(options, Path(directory), broker.bootstrap_servers):

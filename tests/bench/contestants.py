@@ -67,7 +67,7 @@ def one_at_a_time(bundle: Path, max_length: int) -> Label:
     def label(texts: Sequence[str]) -> list[str]:
         found = []
         for text in texts:
-            ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
+            ids = np.array([tokenizer.encode(text).ids], dtype=np.int32)
             feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
             found.append(labels[int(session.run(["probabilities"], feed)[0].argmax())])
         return found

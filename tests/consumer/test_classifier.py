@@ -119,12 +119,12 @@ def own(whole: Bundle) -> Classifier:
     return Classifier(whole, device="cpu", token_budget=4 * whole.manifest.max_length, threads=1)
 
 
-def more_than(tokens: int) -> Callable[[NDArray[np.int64]], bool]:
+def more_than(tokens: int) -> Callable[[NDArray[np.int32]], bool]:
     """Whether there are more padded tokens than that at once."""
     return lambda input_ids: bool(input_ids.size > tokens)
 
 
-def containing(classifier: Classifier, word: str) -> Callable[[NDArray[np.int64]], bool]:
+def containing(classifier: Classifier, word: str) -> Callable[[NDArray[np.int32]], bool]:
     """Whether a word is among the texts."""
     token = classifier._tokenizer._tokenizer.token_to_id(word)
     assert token is not None
@@ -161,7 +161,7 @@ def test_out_of_memory_at_the_start(whole: Bundle, monkeypatch: pytest.MonkeyPat
     """A budget that does not fit when the session warms up is lowered there, and the proof holds."""
     real = Classifier._run
 
-    def small(self: Classifier, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Any:
+    def small(self: Classifier, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]) -> Any:
         if input_ids.size > 1000:
             raise faults.RuntimeException(faults.OUT_OF_MEMORY)
         return real(self, input_ids, attention_mask)

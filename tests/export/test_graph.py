@@ -22,16 +22,16 @@ from export.errors import FusionError
 FUSIONS = ("EmbedLayerNormalization", "Attention", "SkipLayerNormalization", "BiasGelu")
 
 
-def padded_batch(vocabulary: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def padded_batch(vocabulary: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Eight rows of 2 to 23 tokens, right-padded."""
     lengths = np.arange(2, 26, 3)
     input_ids = np.random.default_rng(0).integers(5, vocabulary, (len(lengths), lengths.max()))
-    attention_mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-    return input_ids * attention_mask, attention_mask
+    attention_mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int32)
+    return input_ids.astype(np.int32) * attention_mask, attention_mask
 
 
 def run(
-    model: ModelProto, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+    model: ModelProto, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]
 ) -> NDArray[np.float32]:
     """The graph's answer on the CPU."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -41,7 +41,7 @@ def run(
 
 
 def logits(
-    checkpoint: Checkpoint, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+    checkpoint: Checkpoint, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]
 ) -> torch.Tensor:
     """PyTorch's logits."""
     with torch.inference_mode():
@@ -76,15 +76,15 @@ def test_temperature_is_in_the_graph(checkpoint: Checkpoint, fused: ModelProto) 
 
 
 def test_inputs_and_output_are_the_contract(checkpoint: Checkpoint, fused: ModelProto) -> None:
-    """The graph takes int64 [batch, sequence] twice and gives float32 [batch, labels]."""
+    """The graph takes int32 [batch, sequence] twice and gives float32 [batch, labels]."""
 
     def described(value: onnx.ValueInfoProto) -> tuple[str, int, list[str | int]]:
         tensor = value.type.tensor_type
         return value.name, tensor.elem_type, [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
 
     assert [described(value) for value in fused.graph.input] == [
-        ("input_ids", TensorProto.INT64, ["batch", "sequence"]),
-        ("attention_mask", TensorProto.INT64, ["batch", "sequence"]),
+        ("input_ids", TensorProto.INT32, ["batch", "sequence"]),
+        ("attention_mask", TensorProto.INT32, ["batch", "sequence"]),
     ]
     assert [described(value) for value in fused.graph.output] == [
         ("probabilities", TensorProto.FLOAT, ["batch", len(checkpoint.labels)])

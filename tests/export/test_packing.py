@@ -148,10 +148,10 @@ def test_packed_graph_answers_as_pytorch(checkpoint: Checkpoint, packed: ModelPr
         "broken again " * 20,
     ]
     lengths = [len(encoding) for encoding in checkpoint.tokenizer.encode_batch(texts)]
-    input_ids = np.zeros((len(texts), max(lengths)), dtype=np.int64)
+    input_ids = np.zeros((len(texts), max(lengths)), dtype=np.int32)
     for row, encoding in zip(input_ids, checkpoint.tokenizer.encode_batch(texts), strict=True):
         row[: len(encoding)] = encoding.ids
-    attention_mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int64)
+    attention_mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int32)
     evaluator = ReferenceEvaluator(packed, new_ops=OPERATORS)
     got = evaluator.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
     expected = parity.reference(checkpoint, texts, advance=lambda count: None)

@@ -85,6 +85,36 @@ def test_variant_outside_its_limits_is_refused(difference: float, share: float) 
         parity.require("cuda", agreement)
 
 
+class Swayed(Answers):
+    """Stands in for a classifier whose answer moves once a text has company."""
+
+    def __init__(self, by: float, among: int) -> None:
+        self._by, self._among = by, among
+
+    def classify(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the same to each, but for the first among so many."""
+        given = np.tile(np.array([0.5, 0.5], dtype=np.float32), (len(texts), 1))
+        if len(texts) == self._among:
+            given[0] += [self._by, -self._by]
+        return given
+
+
+@pytest.mark.parametrize("among", [2, 50])
+def test_dependence_on_the_batch_is_found(among: int) -> None:
+    """What moves beside one long text, and what moves only among many, is measured."""
+    texts = [f"text {number}" for number in range(500)]
+    moved = parity.dependence(Swayed(0.01, among), texts)  # type: ignore[arg-type]
+    assert moved == pytest.approx(0.01, rel=1e-5)
+
+
+@pytest.mark.parametrize("moved", [2e-5, float("nan")])
+def test_variant_that_depends_on_the_batch_is_refused(moved: float) -> None:
+    """A probability that moves with its neighbours by more than the limit, or to no number, is refused."""
+    with pytest.raises(ParityError, match=r"move by up to .* with the other texts in its batch"):
+        parity.require_independence("cpu-int8", moved)
+    parity.require_independence("cpu-int8", 1e-5)
+
+
 def test_variant_at_its_limits_is_accepted() -> None:
     """The limits themselves are inside."""
     parity.require("cuda", Agreement(texts=500, label_agreement=0.99, largest_probability_difference=0.02))

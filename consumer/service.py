@@ -115,6 +115,7 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
         precision=settings.precision,
         token_budget=settings.micro_batch_tokens,
         threads=settings.threads,
+        gpu_memory=int(settings.gpu_memory_gb * 1e9),
     )
     manifest = model_bundle.manifest
     log.info(

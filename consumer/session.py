@@ -13,7 +13,7 @@ _INPUTS = {"input_ids": ("tensor(int32)", 2), "attention_mask": ("tensor(int32)"
 
 
 def open_session(
-    bundle: Bundle, choice: DeviceChoice, precision: PrecisionChoice, threads: int
+    bundle: Bundle, choice: DeviceChoice, precision: PrecisionChoice, gpu_memory: int = 0
 ) -> tuple[Device, str, Variant, onnxruntime.InferenceSession]:
     """Load the bundle's variant for a device and a precision.
 
@@ -21,10 +21,12 @@ def open_session(
         bundle: a verified bundle.
         choice: `auto` takes CUDA where it is usable.
         precision: `default` is fp32 on a CPU and fp16 on CUDA; `int8` is for a CPU alone.
-        threads: threads of the CPU session; 0 takes one per core.
+        gpu_memory: the most that the session takes of a GPU's memory for what it computes, bytes; 0 is no
+            bound.
 
     Returns:
-        The device, why that one, the variant, and the session: from `input_ids` and `attention_mask`,
+        The device, why that one, the variant, and the session, which may run on several threads at once (on
+        a CPU each run computes on its own thread alone): from `input_ids` and `attention_mask`,
         [batch, sequence] each, it computes `probabilities`, [batch, labels].
 
     Raises:
@@ -34,15 +36,15 @@ def open_session(
     """
     if precision == "int8":
         _check_int8(bundle, choice)
-        return "cpu", "--precision int8 is for a CPU", *_cpu_session(bundle, "cpu-int8", threads)
+        return "cpu", "--precision int8 is for a CPU", *_cpu_session(bundle, "cpu-int8")
     if choice == "cpu":
-        return "cpu", "--device cpu asks for it", *_cpu_session(bundle, "cpu", threads)
+        return "cpu", "--device cpu asks for it", *_cpu_session(bundle, "cpu")
     try:
-        loaded = _cuda_session(bundle)
+        loaded = _cuda_session(bundle, gpu_memory)
     except DeviceError as error:
         if choice == "cuda":
             raise
-        return "cpu", f"--device auto found no usable GPU: {error}", *_cpu_session(bundle, "cpu", threads)
+        return "cpu", f"--device auto found no usable GPU: {error}", *_cpu_session(bundle, "cpu")
     reason = "--device auto found a usable GPU" if choice == "auto" else "--device cuda asks for it"
     return "cuda", reason, *loaded
 
@@ -58,18 +60,17 @@ def _check_int8(bundle: Bundle, choice: DeviceChoice) -> None:
         )
 
 
-def _cpu_session(
-    bundle: Bundle, name: VariantName, threads: int
-) -> tuple[Variant, onnxruntime.InferenceSession]:
+def _cpu_session(bundle: Bundle, name: VariantName) -> tuple[Variant, onnxruntime.InferenceSession]:
     variant = _variant(bundle, name)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning threads burn the core that the Kafka loop needs: a lone comment costs four times the CPU.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that share a run wait for each other at every operator.
+    options.intra_op_num_threads = 1
+    # The graph runs as it was compared at the export, and ONNX Runtime would fuse what is apart for speed.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return variant, _load_model(bundle, variant, options, ["CPUExecutionProvider"])
 
 
-def _cuda_session(bundle: Bundle) -> tuple[Variant, onnxruntime.InferenceSession]:
+def _cuda_session(bundle: Bundle, gpu_memory: int) -> tuple[Variant, onnxruntime.InferenceSession]:
     variant = _variant(bundle, "cuda")
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -82,7 +83,10 @@ def _cuda_session(bundle: Bundle) -> tuple[Variant, onnxruntime.InferenceSession
         raise DeviceError("the NVIDIA driver finds no GPU; make one visible, or use --device cpu")
     onnxruntime.preload_dlls()
     # Shapes vary, so the arena grows only by what a shape needs instead of doubling.
-    cuda = ("CUDAExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
+    arena = {"arena_extend_strategy": "kSameAsRequested"}
+    if gpu_memory:
+        arena["gpu_mem_limit"] = str(gpu_memory)
+    cuda = ("CUDAExecutionProvider", arena)
     session = _load_model(bundle, variant, onnxruntime.SessionOptions(), [cuda, "CPUExecutionProvider"])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise DeviceError(

@@ -66,12 +66,22 @@ class Settings(Connection):
         ge=1,
     )
     threads: int = setting(
-        0, "CPU threads of the model; 0 shares the cores among the workers", unit="threads", ge=0
+        0,
+        "CPU threads of the model, each with a micro-batch of its own; 0 shares the cores among the workers",
+        unit="threads",
+        ge=0,
     )
     micro_batch_tokens: int = setting(
         0,
-        "padded tokens the model computes at once; 0 measures at the start what is fastest",
+        "padded tokens in a micro-batch; 0 measures at the start what is fastest",
         unit="tokens",
+        ge=0,
+    )
+    gpu_memory_gb: float = setting(
+        0.0,
+        "the most that each worker takes of a GPU's memory for what the model computes, so that several, or"
+        " other programs, can share one; 0 is no bound",
+        unit="GB",
         ge=0,
     )
     max_batch_seconds: float = setting(

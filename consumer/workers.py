@@ -19,6 +19,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, multiprocess
 
 from consumer import logs, service
+from consumer.cores import cores
 from consumer.errors import UrgencyRouterError
 from consumer.health import Health, Pulse, Together
 from consumer.metrics import Metrics
@@ -74,7 +75,7 @@ class _Worker:
     def of(cls, settings: Settings, number: int) -> "_Worker":
         own = {
             "workers": 1,
-            "threads": settings.threads or max(1, len(os.sched_getaffinity(0)) // settings.workers),
+            "threads": settings.threads or max(1, cores() // settings.workers),
             "transactional_id": settings.transactional_id and f"{settings.transactional_id}-{number}",
         }
         return cls(number, settings.model_copy(update=own), _spawning.RawArray("d", 2))

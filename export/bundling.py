@@ -13,7 +13,7 @@ from consumer import bundle
 from consumer.bundle import Agreement, Bundle, GoldenComment, Manifest, Variant, VariantName
 from consumer.classifier import Classifier
 from consumer.errors import DeviceError, GoldenMismatch
-from export import graph, parity, precision, quantisation
+from export import graph, normalisation, parity, precision, quantisation
 from export.checkpoint import Checkpoint
 from export.errors import ExportError, ParityError
 from export.progress import counted
@@ -152,14 +152,16 @@ class _Candidate:
 
 def _write_fp32(candidate: _Candidate, fused: ModelProto) -> Outcome:
     variant = _variant("cpu", "fp32")
-    size = graph.save(fused, candidate.directory / variant.file)
+    on_cpu = normalisation.apart(fused, candidate.checkpoint.model.config)
+    size = graph.save(on_cpu, candidate.directory / variant.file)
     agreement = candidate.check("cpu", candidate.load("cpu", variant))
     return Outcome(variant.model_copy(update={"agreement": agreement}), size)
 
 
 def _write_int8(candidate: _Candidate, fused: ModelProto) -> Outcome:
     variant = _variant("cpu-int8", "int8")
-    quantised = quantisation.int8(fused, candidate.checkpoint.model.config)
+    config = candidate.checkpoint.model.config
+    quantised = normalisation.apart(quantisation.int8(fused, config), config)
     size = graph.save(quantised, candidate.directory / variant.file)
     agreement = candidate.check("cpu-int8", candidate.load("cpu-int8", variant))
     return Outcome(variant.model_copy(update={"agreement": agreement}), size)

@@ -143,8 +143,8 @@ def dependence(classifier: Classifier, texts: Sequence[str]) -> float:
     some = texts[:: -(-len(texts) // NEIGHBOURED)]
     longest = max(texts, key=len)
     alone = np.concatenate([classifier.classify([text]) for text in some])
-    together = classifier.classify(some)
-    beside = np.stack([classifier.classify([text, longest])[0] for text in some])
+    together = classifier.classify(some, spread=False)
+    beside = np.stack([classifier.classify([text, longest], spread=False)[0] for text in some])
     return float(max(np.abs(together - alone).max(), np.abs(beside - alone).max()))
 
 

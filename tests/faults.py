@@ -41,12 +41,13 @@ class FaultySession:
         self._session = classifier._session
         self._fails = fails
         self._no_numbers = no_numbers
-        self.failures = 0
+        self.failures = self.runs = 0
         classifier._session = self
 
     def run(self, outputs: list[str], feed: dict[str, NDArray[np.int32]], options: Any) -> list[Any]:
         """Fail, or compute."""
         input_ids = feed["input_ids"]
+        self.runs += 1
         if self._fails(input_ids):
             self.failures += 1
             raise RuntimeException(OUT_OF_MEMORY)

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import torch
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertForSequenceClassification
 
+from consumer import bundle as bundles
+from consumer.bundle import Variant
+from export import graph, quantisation
 from export.__main__ import main as export
+from export.parity import LIMITS
 from finetune import base_model
 from tests.bench.limit import Shape
 from tests.conftest import LABELS, write_test_split
@@ -44,9 +49,11 @@ class Model:
 
 
 def pretrained(directory: Path, texts: Sequence[str], base: str = BASE_MODEL) -> Model:
-    """The default base model under an untrained classification layer."""
+    """The default base model under an untrained classification layer, in fp32 and int8."""
     folder = base_model.find(base)
-    return _made(directory, base_model.load_classifier(folder, LABELS), folder, texts)
+    model = _made(directory, base_model.load_classifier(folder, LABELS), folder, texts)
+    _add_int8(model)
+    return model
 
 
 def next_to_nothing(directory: Path, texts: Sequence[str], base: str = BASE_MODEL) -> Model:
@@ -74,3 +81,26 @@ def _made(directory: Path, model: BertForSequenceClassification, base: Path, tex
         if export([str(checkpoint), "--output", str(bundle), "--variants", "cpu"]):
             raise RuntimeError(f"the export of {checkpoint} failed:\n{said.getvalue()}")
     return Model(checkpoint, bundle, Shape.of(model.config))
+
+
+def _add_int8(model: Model) -> None:
+    """Add the int8 variant unchecked: the labels of an untrained layer are too close to keep in int8."""
+    manifest = bundles.read_manifest(model.bundle)
+    fp32 = onnx.load(model.bundle / manifest.variants["cpu"].file)
+    int8 = Variant(
+        file="model.cpu-int8.onnx",
+        precision="int8",
+        tolerance=LIMITS["cpu-int8"].tolerance,
+        agreement=None,
+    )
+    graph.save(
+        quantisation.int8(fp32, BertConfig.from_pretrained(model.checkpoint)), model.bundle / int8.file
+    )
+    bundles.seal(
+        model.bundle,
+        name=manifest.name,
+        labels=manifest.labels,
+        max_length=manifest.max_length,
+        variants={**manifest.variants, "cpu-int8": int8},
+        training=manifest.training,
+    )

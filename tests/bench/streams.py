@@ -70,13 +70,18 @@ def create(servers: str, *topics: str, partitions: int = 1) -> None:
 
 
 def preload(servers: str, topic: str, texts: Sequence[str], count: int, *, partitions: int = 6) -> None:
-    """Make a topic with the texts in turn, as often as it takes; comment n is `{"n": n, "text": …}`."""
+    """Make a topic with the texts in turn, as often as it takes; comment n is `{"n": n, "text": …}`.
+
+    In every round a text goes to another partition, so that no partition has the longer ones.
+    """
     create(servers, topic, partitions=partitions)
     producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=20, batch_size=262_144)
     with contextlib.closing(producer):
         for number in range(count):
-            value = orjson.dumps({"n": number, "text": texts[number % len(texts)]})
-            producer.send(topic, value, key=str(number).encode(), partition=number % partitions)
+            turn, text = divmod(number, len(texts))
+            value = orjson.dumps({"n": number, "text": texts[text]})
+            partition = (turn + text) % partitions
+            producer.send(topic, value, key=str(number).encode(), partition=partition)
             if number % UNACKNOWLEDGED == UNACKNOWLEDGED - 1:
                 producer.flush()
         producer.flush()

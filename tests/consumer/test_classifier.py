@@ -68,6 +68,42 @@ def test_answer_does_not_depend_on_the_micro_batches(
     np.testing.assert_allclose(other.classify(texts), classifier.classify(texts), atol=SAME)
 
 
+@pytest.mark.parametrize("texts", [1, 2, 3, 60])
+def test_answer_does_not_depend_on_the_threads(whole: Bundle, classifier: Classifier, texts: int) -> None:
+    """With three threads a text has the answer, and the place, that it has with one."""
+    drawn = comments(texts, seed=4)
+
+    answers = Classifier(whole, device="cpu", token_budget=64, threads=3).classify(drawn)
+
+    np.testing.assert_allclose(answers, classifier.classify(drawn), atol=SAME)
+
+
+@pytest.mark.parametrize(("spread", "micro_batches"), [(True, 4), (False, 1)])
+def test_small_batch_has_work_for_every_thread(whole: Bundle, spread: bool, micro_batches: int) -> None:
+    """Four texts that fit into one micro-batch make one for each thread, unless asked to stay together."""
+    four = Classifier(whole, device="cpu", token_budget=4096, threads=4)
+    session = FaultySession(four)
+
+    four.classify(["late again"] * 4, spread=spread)
+
+    assert session.runs == micro_batches
+
+
+def test_threads_fail_as_one_does(whole: Bundle, classifier: Classifier) -> None:
+    """Out of memory on several threads at once changes no answer, and the text that fails alone has none."""
+    texts = [text for text in comments(60, seed=6) if "kettle" not in text]
+    texts[20:20] = ["the kettle is late"]
+    three = Classifier(whole, device="cpu", token_budget=4 * whole.manifest.max_length, threads=3)
+    kettle = containing(three, "kettle")
+    FaultySession(three, fails=lambda input_ids: more_than(70)(input_ids) or kettle(input_ids))
+
+    answers = three.classify(texts)
+
+    assert np.isnan(answers).all(axis=1).nonzero()[0].tolist() == [20]
+    expected = np.delete(classifier.classify(texts), 20, axis=0)
+    np.testing.assert_allclose(np.delete(answers, 20, axis=0), expected, atol=SAME)
+
+
 def test_rows_are_distributions_over_the_labels(classifier: Classifier) -> None:
     """There is a row for each text and a column for each label, and a row sums to 1."""
     probabilities = classifier.classify(["late", "?!", "\u0007", "x" * 5000, "great " * 500])

@@ -91,10 +91,10 @@ class Swayed(Answers):
     def __init__(self, by: float, among: int) -> None:
         self._by, self._among = by, among
 
-    def classify(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Give the same to each, but for the first among so many."""
+    def classify(self, texts: Sequence[str], *, spread: bool = True) -> NDArray[np.float32]:
+        """Give the same to each, but for the first among so many that stay together."""
         given = np.tile(np.array([0.5, 0.5], dtype=np.float32), (len(texts), 1))
-        if len(texts) == self._among:
+        if len(texts) == self._among and not spread:
             given[0] += [self._by, -self._by]
         return given
 

@@ -44,7 +44,7 @@ def drawn(lengths: Sequence[int], vocabulary: int, *, seed: int = 0) -> list[Tok
 
 def session(of: Bundle, device: Device) -> onnxruntime.InferenceSession:
     """The session that the consumer makes."""
-    return open_session(of, device, "default", threads=0)[3]
+    return open_session(of, device, "default")[3]
 
 
 def answered_by(session: onnxruntime.InferenceSession) -> Answer:

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from consumer import bundle
 from consumer.bundle import Bundle, Device, Manifest, Variant
 from consumer.classifier import Classifier
-from export import graph, precision
+from export import graph, normalisation, precision
 from export.checkpoint import Checkpoint
 from export.parity import LIMITS
 from finetune import base_model
@@ -125,9 +125,9 @@ def of_checkpoint(name: str, checkpoint: Checkpoint, directory: Path, device: De
 def fastest(checkpoint: Checkpoint, device: Device) -> ModelProto:
     """The graph that export writes for the device."""
     fused = graph.fused(checkpoint)
-    if device == "cpu":
-        return fused
     config = checkpoint.model.config
+    if device == "cpu":
+        return normalisation.apart(fused, config)
     return precision.packed(precision.half(fused, config), config)
 
 

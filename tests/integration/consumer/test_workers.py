@@ -43,7 +43,7 @@ def test_workers_share_the_partitions(kafka: Kafka, prefix: str, start: Start) -
     assert_each_once(kafka.read(*consumer.outputs, count=2000), 2000)
     assert consumer.metric("urgency_router_messages_labelled_total") == 2000
     assert consumer.metric("urgency_router_delay_seconds_count") == 2000
-    assert consumer.metric("urgency_router_ready") == 1
+    consumer.wait_until(lambda: consumer.metric("urgency_router_ready") == 1, "ready")
     assert len(workers_of(consumer)) == 2
     assert consumer.stop() == 0
     assert committed(kafka, prefix) == 2000

@@ -1,0 +1,66 @@
+"""A bundle's model on a device."""
+
+import ctypes
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from consumer import bundle, session
+from consumer.session import open_session
+
+
+def test_cpu_runs_the_graph_as_exported(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime puts no LayerNorm back together that export took apart for speed."""
+
+    class Profiled(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.enable_profiling = True
+            self.profile_file_prefix = str(tmp_path / "profile")
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Profiled)
+    *_, opened = open_session(bundle.read(tiny_bundle), "cpu", "default")
+    tokens = np.ones((2, 7), dtype=np.int32)
+    opened.run(None, {"input_ids": tokens, "attention_mask": tokens})
+
+    events = json.loads(Path(opened.end_profiling()).read_text())
+
+    ran = {event["args"]["op_name"] for event in events if "op_name" in event.get("args", {})}
+    assert "LayerNormalization" in ran
+    assert "SkipLayerNormalization" not in ran
+
+
+@pytest.mark.parametrize(("gpu_memory", "limit"), [(0, None), (3_500_000_000, "3500000000")])
+def test_gpu_memory_is_bounded_where_asked(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, gpu_memory: int, limit: str | None
+) -> None:
+    """The bound reaches ONNX Runtime's arena in bytes, and 0 sets none."""
+    given: list[Any] = []
+
+    class Driver:
+        def cuInit(self, _: int) -> int:  # noqa: N802
+            return 0
+
+        def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+            count._obj.value = 1
+            return 0
+
+    class Opened:
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Driver())
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(session, "_load_model", lambda *arguments: given.extend(arguments) or Opened())
+
+    open_session(bundle.read(tiny_bundle), "cuda", "default", gpu_memory)
+
+    [(provider, options), fallback] = given[3]
+    assert (provider, fallback) == ("CUDAExecutionProvider", "CPUExecutionProvider")
+    assert options.get("gpu_mem_limit") == limit

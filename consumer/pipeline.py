@@ -5,7 +5,6 @@ after. The committed offset is the only truth: on any doubt what is in flight is
 """
 
 import logging
-import math
 import threading
 import time
 from collections import deque
@@ -20,9 +19,9 @@ from kafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
-from consumer import messages
+from consumer import messages, rejoining
 from consumer.batching import BatchBound
 from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TransactionFailed
 from consumer.health import Health
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 
 # How long a poll waits for the first message; also how soon an idle loop sees a signal.
 IDLE_POLL_MS = 200
-# How long a poll waits for the group to rebalance.
-JOIN_POLL_MS = 200
 # How long the loop waits for the device between two looks at what has arrived.
 BUSY_WAIT_SECONDS = 0.01
 RETRY_SECONDS = 1.0
@@ -91,6 +88,7 @@ class Pipeline:
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
         self._membership: ConsumerGroupMetadata | None = None
+        self._changed_at = 0.0
         self._kafka_silent = False
         self._observe_at = 0.0
 
@@ -163,11 +161,7 @@ class Pipeline:
                 wait([self._computing], BUSY_WAIT_SECONDS)
 
     def _poll(self, max_records: int, timeout_ms: int) -> list[Any]:
-        # A join begun because of new partitions, and not over within one poll, is forgotten by kafka-python,
-        # and one that ends between two polls is begun again: so it is given the time to end within one.
-        if self._consumer._coordinator.rejoining:
-            self._consumer._coordinator.request_rejoin()
-            timeout_ms = JOIN_POLL_MS
+        rejoining.keep(self._consumer._coordinator)
         try:
             polled = self._consumer.poll(timeout_ms, max_records)
         except NoOffsetForPartitionError as error:
@@ -184,7 +178,8 @@ class Pipeline:
         if membership == self._membership:
             return
         self._membership = membership
-        if self._is_member:
+        self._changed_at = time.monotonic()
+        if membership.state is MemberState.STABLE:
             self._metrics.rebalances.inc()
             log.info(
                 "joined generation %d of the group, %d partitions",
@@ -303,10 +298,11 @@ class Pipeline:
     def _observe_silence(self) -> None:
         """A consumer with nothing to read hears of a Kafka that is away by its heartbeats alone."""
         coordination = self._consumer.metrics().get("consumer-coordinator-metrics", {})
-        age = coordination.get("last-heartbeat-seconds-ago", 0.0)
+        # A member that joins sends none.
+        since_joined = time.monotonic() - self._changed_at
+        age = min(since_joined, coordination.get("last-heartbeat-seconds-ago", 0.0))
         interval = self._consumer.config["heartbeat_interval_ms"] / 1000
-        # Before the first heartbeat its age is infinite.
-        silent = self._is_member and HEARTBEATS_MISSED * interval + 1 < age < math.inf
+        silent = self._is_member and age > HEARTBEATS_MISSED * interval + 1
         if silent and not self._kafka_silent:
             log.warning("Kafka has taken no heartbeat for %.0f seconds; waiting for it", age)
         if self._kafka_silent and not silent:

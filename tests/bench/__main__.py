@@ -74,9 +74,8 @@ def _parts(options: argparse.Namespace, directory: Path, servers: str) -> Iterat
     if "overhead" in parts:
         yield overhead.report(*overhead.run(servers, small, texts, logs, seconds=seconds, say=_say))
     if "latency" in parts:
-        capacity = measured[0].rate
         delays, lone = latency.run(
-            servers, model, texts, logs, capacity=capacity, seconds=2 * seconds, say=_say
+            servers, model, texts, logs, backlog_rate=measured[0].rate, seconds=2 * seconds, say=_say
         )
         pictures.delays(delays, logs / "delay.svg")
         yield latency.report(delays, lone)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import limit, streams
+from tests.bench import goals, limit, machine, streams
 from tests.bench.models import MAX_LENGTH, Model
 from tests.bench.streams import Arrivals
 
@@ -80,7 +80,6 @@ def _seen(servers: str, topics: Sequence[str], command: Sequence[str], log: Path
 def report(measured: Sequence[Measured]) -> list[str]:
     """Markdown."""
     ours = next(one.rate for one in measured if one.name == OURS)
-    int8 = next(one.rate for one in measured if one.name == OURS_INT8)
     lines = streams.table(
         [
             {
@@ -92,4 +91,14 @@ def report(measured: Sequence[Measured]) -> list[str]:
             for one in measured
         ]
     )
-    return [*lines, "", f"- int8 labels {int8 / ours:.2f} x as many as fp32"]
+    rates = {one.name: one.rate for one in measured}
+    lines += [
+        "",
+        goals.at_least("of the limit", measured[0].share, 0.90),
+        goals.at_least(f"times the {PIPELINE_32}", ours / rates[PIPELINE_32], 1.5),
+        goals.at_least(f"times {ONE_AT_A_TIME}", ours / rates[ONE_AT_A_TIME], 1.25),
+    ]
+    times = rates[OURS_INT8] / ours
+    if machine.has_int8_products():
+        return [*lines, goals.at_least("int8 in times of fp32", times, 1.7)]
+    return [*lines, f"- int8 in times of fp32: {times:.2f} (this CPU has no instructions for its products)"]

@@ -1,12 +1,10 @@
-"""How the rate grows with the length of texts, with the batch bound and with consumers; memory with time."""
+"""How the rate grows with the length of texts, with the batch bound and with workers; memory with time."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from subprocess import Popen
 
 import psutil
 
@@ -15,8 +13,10 @@ from tests.bench.models import Model
 
 LENGTHS = (8, 16, 32, 64, 128)
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-CONSUMERS = (1, 2, 4)
+WORKERS = (1, 2, 4)
 WARM_UP_SECONDS = 4.0
+# Until the workers have shared the partitions: a rebalance takes a heartbeat, and they need two.
+SHARING_SECONDS = 10.0
 MOST_A_SECOND = 2_000
 MOST_OVERHEAD_A_SECOND = 30_000
 SOAK_EVERY_SECONDS = 10.0
@@ -27,11 +27,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Measured:
-    """Comments a second against tokens a text, against the batch bound in seconds, and against consumers."""
+    """Comments a second against tokens a text, against the batch bound in seconds, and against workers."""
 
     by_length: list[Point]
     by_bound: list[Point]
-    by_consumers: list[Point]
+    by_workers: list[Point]
 
 
 def run(
@@ -59,14 +59,15 @@ def run(
         flags = ["--max-batch-seconds", str(bound)]
         by_bound.append((bound, _rate(servers, model, topic, f"growth.{bound}", flags, directory, seconds)))
     topic = "growth.many"
-    streams.preload(servers, topic, texts, int(seconds * MOST_OVERHEAD_A_SECOND), partitions=12)
-    by_consumers = []
-    for consumers in CONSUMERS:
-        say(f"growth: {consumers} consumers")
-        name = f"growth.{consumers}-consumers"
-        rate = _rate(servers, overhead_model, topic, name, [], directory, seconds, consumers)
-        by_consumers.append((float(consumers), rate))
-    return Measured(by_length, by_bound, by_consumers)
+    count = int((seconds + SHARING_SECONDS) * MOST_OVERHEAD_A_SECOND)
+    streams.preload(servers, topic, texts, count, partitions=12)
+    by_workers = []
+    for workers in WORKERS:
+        say(f"growth: {workers} workers")
+        name, flags = f"growth.{workers}-workers", ["--workers", str(workers)]
+        rate = _rate(servers, overhead_model, topic, name, flags, directory, seconds, warm_up=SHARING_SECONDS)
+        by_workers.append((float(workers), rate))
+    return Measured(by_length, by_bound, by_workers)
 
 
 def soak(
@@ -79,7 +80,7 @@ def soak(
     log = directory / f"{prefix}0.log"
     points: list[Point] = []
     with (
-        _consumers(servers, model, topic, prefix, [], directory, 1) as [process],
+        streams.running(streams.consumer_command(servers, model.bundle, topic, prefix), log) as process,
         streams.reading(servers, streams.output_topics(prefix)) as reader,
     ):
         streams.watch(reader, process, log, seconds=WARM_UP_SECONDS)
@@ -114,29 +115,18 @@ def _rate(
     flags: list[str],
     directory: Path,
     seconds: float,
-    consumers: int = 1,
+    warm_up: float = WARM_UP_SECONDS,
 ) -> float:
     prefix = f"{name}.out."
     streams.create(servers, *streams.output_topics(prefix))
     log = directory / f"{prefix}0.log"
+    command = streams.consumer_command(servers, model.bundle, topic, prefix, *flags)
     with (
-        _consumers(servers, model, topic, prefix, flags, directory, consumers) as processes,
+        streams.running(command, log) as process,
         streams.reading(servers, streams.output_topics(prefix)) as reader,
     ):
-        seen = streams.watch(reader, processes[0], log, seconds=seconds + WARM_UP_SECONDS)
-    return seen.after(WARM_UP_SECONDS).rate
-
-
-@contextlib.contextmanager
-def _consumers(
-    servers: str, model: Model, topic: str, prefix: str, flags: list[str], directory: Path, count: int
-) -> Iterator[list[Popen[bytes]]]:
-    command = streams.consumer_command(servers, model.bundle, topic, prefix, *flags)
-    with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(streams.running(command, directory / f"{prefix}{number}.log"))
-            for number in range(count)
-        ]
+        seen = streams.watch(reader, process, log, seconds=seconds + warm_up)
+    return seen.after(warm_up).rate
 
 
 def report(measured: Measured) -> list[str]:
@@ -145,7 +135,7 @@ def report(measured: Measured) -> list[str]:
     for title, points in (
         ("tokens a text", measured.by_length),
         ("`--max-batch-seconds`", measured.by_bound),
-        ("consumers, with the model of next to nothing", measured.by_consumers),
+        ("`--workers`, with the model of next to nothing", measured.by_workers),
     ):
         lines += [*streams.table([{title: f"{x:g}", "comments/s": f"{y:,.0f}"} for x, y in points]), ""]
     return lines

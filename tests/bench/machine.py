@@ -38,6 +38,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def has_int8_products() -> bool:
+    """Whether the CPU multiplies and adds bytes in one instruction."""
+    return bool({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"} & cpu_flags())
+
+
 def cpu_flags() -> frozenset[str]:
     """The CPU's features, by the kernel's names."""
     found = re.search(r"^(?:flags|Features)\s*: (.*)$", _cpuinfo(), re.MULTILINE)

@@ -48,7 +48,7 @@ def delays(measured: Sequence[latency.Measured], path: Path) -> None:
     """Delay against load."""
     with pyplot.rc_context(STYLE):
         _, axes = pyplot.subplots(figsize=(WIDTH_INCHES, 2.8))
-        loads = [one.load.removesuffix(" of capacity") for one in measured]
+        loads = [one.load.partition(" ")[0] for one in measured]
         for name, colour in (("p50", OURS), ("p99", OTHERS), ("p999", LIMIT)):
             seconds = [getattr(one, name) for one in measured]
             axes.plot(loads, seconds, marker="o", color=colour)
@@ -63,11 +63,11 @@ def delays(measured: Sequence[latency.Measured], path: Path) -> None:
 def rates_of_growth(measured: growth.Measured, path: Path) -> None:
     """Rates against the length of texts, the batch bound, and the number of consumers."""
     with pyplot.rc_context(STYLE):
-        _, (by_length, by_bound, by_consumers) = pyplot.subplots(1, 3, figsize=(WIDTH_INCHES, 2.4))
+        _, (by_length, by_bound, by_workers) = pyplot.subplots(1, 3, figsize=(WIDTH_INCHES, 2.4))
         _line(by_length, measured.by_length, "tokens a text")
         by_length.set_ylabel("comments a second")
         _line(by_bound, measured.by_bound, "batch bound, seconds")
-        _line(by_consumers, measured.by_consumers, "consumers, no model")
+        _line(by_workers, measured.by_workers, "workers, no model")
         _save(path)
 
 

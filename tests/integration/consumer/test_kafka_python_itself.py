@@ -266,6 +266,32 @@ def test_trap_11_a_join_begun_by_new_partitions_is_forgotten(kafka: Kafka, prefi
         consumer.close()
 
 
+def test_trap_13_a_join_that_ends_between_two_polls_is_begun_again(kafka: Kafka, prefix: str) -> None:
+    """What a join brought is thrown away unless a poll waited for its end: the group rebalances once more."""
+    kafka.create_topics(f"{prefix}comments")
+    consumer = KafkaConsumer(
+        f"{prefix}comments",
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=f"{prefix}group",
+        enable_auto_commit=False,
+    )
+    consumer.partitions_for_topic(f"{prefix}comments")
+    coordinator = consumer._coordinator
+    try:
+        wait_until(lambda: bool(consumer.poll(50) or consumer.assignment()), "joined")
+        generation = consumer.group_metadata().generation_id
+        coordinator.request_rejoin()
+        wait_until(lambda: bool(consumer.poll(0) or coordinator._join_task), "rejoining")
+        wait_until(lambda: bool(coordinator._join_task.is_done), "through with it")
+        assert consumer.group_metadata().generation_id == generation + 1
+
+        consumer.poll(1000)
+
+        assert consumer.group_metadata().generation_id > generation + 1
+    finally:
+        consumer.close()
+
+
 @pytest.mark.usefixtures("topics")
 def test_trap_12_an_answer_that_came_too_late_is_given_the_next_time(kafka: Kafka, prefix: str) -> None:
     """A committed offset that was not waited for is kept, and given out later, though others came since."""

@@ -490,6 +490,24 @@ def test_trap_11_a_join_begun_by_new_partitions_is_finished(
     assert not thread.is_alive()
 
 
+def test_trap_13_a_join_that_ends_between_two_polls_counts(loop: Loop) -> None:
+    """A loop that was busy while its join ended has joined: the group need not rebalance once more."""
+    with loop.pipeline() as pipeline:
+        join(loop.consumer)
+        coordinator = loop.consumer._coordinator
+        generation = loop.consumer.group_metadata().generation_id
+        coordinator.request_rejoin()
+        wait_until(lambda: bool(pipeline._poll(1, 0) or coordinator._join_task), "rejoining")
+        ended: list[bool] = []
+        coordinator._join_task.add_callback(lambda _: ended.append(True))
+        wait_until(lambda: bool(ended), "through with it")
+
+        wait_until(lambda: bool(pipeline._poll(1, 0) or not coordinator.rejoining), "at work again")
+
+        assert loop.consumer.group_metadata() == join(loop.consumer)
+        assert loop.consumer.group_metadata().generation_id == generation + 1
+
+
 def unanswered(consumer: KafkaConsumer, partition: TopicPartition) -> bool:
     """Ask for a committed offset without waiting for the answer; false if there was one left from before."""
     try:

@@ -7,8 +7,8 @@ from consumer import metrics, settings
 from consumer.messages import REASONS
 
 README = Path(__file__).parents[1] / "README.md"
-# What `make bench` wrote, copied here to be shown.
-BENCH = Path(__file__).parent / "bench" / "results" / "report.md"
+# What `make bench` wrote, copied there to be shown.
+MEASURED = Path(__file__).parent / "bench" / "results"
 
 
 def generate(readme: str) -> str:
@@ -19,7 +19,7 @@ def generate(readme: str) -> str:
         "reasons": "\n".join(reasons),
         "settings": settings.markdown_table(),
         "metrics": metrics.markdown_table(),
-        "bench": BENCH.read_text().strip(),
+        "bench": (MEASURED / "report.md").read_text().strip(),
     }
     for name, table in tables.items():
         between = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)

@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from tests.bench import end_to_end, growth, latency
 
 matplotlib.use("svg")
-OURS, OTHERS, LIMIT = "#2f9e64", "#8a94a6", "#c2572f"
+OURS, OURS_INT8, OTHERS, LIMIT = "#2f9e64", "#8fcfae", "#8a94a6", "#c2572f"
+COLOURS = {end_to_end.OURS: OURS, end_to_end.OURS_INT8: OURS_INT8}
+HEADROOM = 1.1
 WIDTH_INCHES = 7.0
 INK = "#7a8394"  # neither black nor white: seen on both
 STYLE = {
@@ -27,13 +29,13 @@ def rates(measured: Sequence[end_to_end.Measured], path: Path) -> None:
     with pyplot.rc_context(STYLE):
         _, axes = pyplot.subplots(figsize=(WIDTH_INCHES, 2.4))
         names = [one.name for one in reversed(measured)]
-        colours = [OURS if name == end_to_end.OURS else OTHERS for name in names]
+        colours = [COLOURS.get(name, OTHERS) for name in names]
         bars = axes.barh(names, [one.rate for one in reversed(measured)], color=colours)
         axes.bar_label(bars, fmt="%.0f", padding=4)
         limit = measured[0].rate / measured[0].share
         axes.axvline(limit, color=LIMIT, linestyle="--")
         axes.annotate(
-            "limit of the hardware",
+            "limit of the hardware in fp32",
             (limit, 1.0),
             xycoords=("data", "axes fraction"),
             color=LIMIT,
@@ -52,11 +54,13 @@ def delays(measured: Sequence[latency.Measured], path: Path) -> None:
         for name, colour in (("p50", OURS), ("p99", OTHERS), ("p999", LIMIT)):
             seconds = [getattr(one, name) for one in measured]
             axes.plot(loads, seconds, marker="o", color=colour)
-            end = (len(loads) - 1, seconds[-1])
-            axes.annotate(name.replace("p999", "p99.9"), end, (6, -3), textcoords="offset points")
+            # Under load they come close to each other.
+            start = (0, seconds[0])
+            axes.annotate(name.replace("p999", "p99.9"), start, (0, 8), textcoords="offset points")
         axes.set_xlabel("load, of capacity")
         axes.set_ylabel("delay of a comment, seconds")
-        axes.set_ylim(bottom=0)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         _save(path)
 
 
@@ -74,7 +78,7 @@ def rates_of_growth(measured: growth.Measured, path: Path) -> None:
 def _line(axes: Axes, points: Sequence[growth.Point], label: str) -> None:
     axes.plot(*zip(*points, strict=True), marker="o", color=OURS)
     axes.set_xlabel(label)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, HEADROOM * max(y for _, y in points))
 
 
 def _save(path: Path) -> None:

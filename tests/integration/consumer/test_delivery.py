@@ -95,7 +95,7 @@ def test_sigterm_in_mid_batch(kafka: Kafka, prefix: str, start: Start) -> None:
     """SIGTERM while batches are in flight ends with code 0, and the next consumer goes on without a gap."""
     kafka.create_topics(f"{prefix}comments", partitions=3)
     kafka.produce(f"{prefix}comments", numbered(4000))
-    stopped = start("--max-batch-seconds", "0.2")
+    stopped = start("--max-batch-messages", "50")
     stopped.wait_ready()
     stopped.wait_until(partial(has_published, stopped), "publishing")
 

@@ -16,7 +16,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from consumer import clients
+from consumer import clients, rejoining
 from consumer import settings as consumer_settings
 from consumer.errors import TransactionFailed
 from consumer.messages import Outgoing
@@ -418,9 +418,10 @@ def test_trap_9_the_group_rebalances_cooperatively(
     try:
 
         def shared() -> bool:
-            polled(member)
-            with contextlib.suppress(KafkaError):
-                polled(second)
+            for one in (member, second):
+                rejoining.keep(one._coordinator)  # else trap 13
+                with contextlib.suppress(KafkaError):
+                    polled(one)
             return len(member.assignment()) == len(second.assignment()) == 1
 
         wait_until(shared, "sharing")

@@ -16,7 +16,7 @@ import psutil
 from deploy.local.errors import LocalError
 from export.__main__ import main as export
 from tests.conftest import build_checkpoint, comments
-from tests.integration.faults import chaos, flood
+from tests.integration.faults import chaos, flood, patience
 from tests.integration.faults.chaos import Survived
 from tests.integration.faults.faults import FAULTS
 from tests.integration.faults.patience import NotSurvived
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     # Connections are lost all the time here, and kafka-python logs each.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     _say(f"seed {options.seed}, logs in {directory}")
     try:
@@ -101,8 +102,10 @@ def _say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def _stop(*_: object) -> None:
-    sys.exit("stopped")
+def _stop(number: int, _: object) -> None:
+    patience.told_to_stop.set()
+    # Whoever asks twice does not want to wait.
+    signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

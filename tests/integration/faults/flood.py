@@ -149,6 +149,7 @@ def _wait_for_all(
     moved = time.monotonic()
     with counting("random messages", "came out", messages) as advance:
         while producer.is_alive() or not _all_committed(servers):
+            patience.end_if_told()
             watch()
             time.sleep(LOOK_EVERY_SECONDS)
             if new := ledger.came_out - shown:

@@ -1,6 +1,8 @@
 """Waiting for what should come true by itself."""
 
 import contextlib
+import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -8,6 +10,10 @@ from kafka.errors import KafkaError
 
 SECONDS = 120.0
 LOOK_EVERY_SECONDS = 0.1
+
+# An exception raised by the signal itself could come in the middle of kafka-python, which would then hold a
+# lock for ever.
+told_to_stop = threading.Event()
 
 
 class NotSurvived(AssertionError):
@@ -21,13 +27,21 @@ def wait_until(condition: Callable[[], bool], what: str, watch: Callable[[], Non
 
     Raises:
         NotSurvived: it did not come true in time.
+        SystemExit: the run was told to stop.
     """
     deadline = time.monotonic() + SECONDS
     while True:
+        end_if_told()
         watch()
         with contextlib.suppress(KafkaError):
             if condition():
                 return
         if time.monotonic() > deadline:
             raise NotSurvived(f"{what}: not in {SECONDS:.0f} s")
-        time.sleep(LOOK_EVERY_SECONDS)
+        told_to_stop.wait(LOOK_EVERY_SECONDS)
+
+
+def end_if_told() -> None:
+    """Raise SystemExit if the run was told to stop."""
+    if told_to_stop.is_set():
+        sys.exit("stopped")

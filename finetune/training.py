@@ -1,6 +1,7 @@
 """Training itself: `transformers.Trainer`, told how to group, stop, resume and report."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -181,7 +182,9 @@ class _StopOnSignal(TrainerCallback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        logger.info("%s: stopping after this step (again: at once)", signal.Signals(number).name)
+        # The signal may have come in the middle of writing a line, where logging another would fail.
+        name = signal.Signals(number).name
+        os.write(2, f"{name}: stopping after this step (again: at once)\n".encode())
         self._restore()
 
     def _restore(self) -> None:

@@ -19,6 +19,7 @@ WARM_UP_SECONDS = 4.0
 SHARING_SECONDS = 10.0
 MOST_A_SECOND = 2_000
 MOST_OVERHEAD_A_SECOND = 30_000
+MOST_SOAKED_A_SECOND = 600
 SOAK_EVERY_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ def soak(
 ) -> list[Point]:
     """A consumer's resident memory, MB, against minutes of full load."""
     topic, prefix = "soak.comments", "soak."
-    streams.preload(servers, topic, texts, int(minutes * 60 * 200))
+    streams.preload(servers, topic, texts, int(minutes * 60 * MOST_SOAKED_A_SECOND))
     streams.create(servers, *streams.output_topics(prefix))
     log = directory / f"{prefix}0.log"
     points: list[Point] = []

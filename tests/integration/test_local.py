@@ -213,7 +213,8 @@ def test_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(60) == 130
         assert len(children) >= 1
-        assert not any(child.is_running() for child in children)
+        _, alive = psutil.wait_procs(children, 10)
+        assert alive == []
     finally:
         process.kill()
         process.communicate()

@@ -43,9 +43,13 @@ def run(
     loop = ["-m", "tests.bench.contestants"]
     reads = ["--bootstrap-servers", servers, "--input-topic", topic, "--max-length", str(MAX_LENGTH)]
     checkpoint, bundle = ["--checkpoint", str(model.checkpoint)], ["--bundle", str(model.bundle)]
+    prefixes = {OURS: "ours.", OURS_INT8: "int8."}
+    ours, int8 = (
+        streams.consumer_command(servers, model.bundle, topic, prefix) for prefix in prefixes.values()
+    )
     contestants = {
-        OURS: streams.consumer_command(servers, model.bundle, topic, "ours."),
-        OURS_INT8: streams.consumer_command(servers, model.bundle, topic, "int8.", "--precision", "int8"),
+        OURS: ours,
+        OURS_INT8: [*int8, "--precision", "int8"],
         "transformers pipeline, batch 1": [*loop, "pipeline", *reads, *checkpoint],
         PIPELINE_32: [*loop, "pipeline", *reads, *checkpoint, "--batch", "32"],
         ONE_AT_A_TIME: [*loop, "one-at-a-time", *reads, *bundle],
@@ -55,8 +59,8 @@ def run(
         say(f"end to end: {name}")
         before = limit.matrix_product()
         output = f"end-to-end.{number}"
-        if name in (OURS, OURS_INT8):
-            outputs = streams.output_topics("ours." if name == OURS else "int8.")
+        if name in prefixes:
+            outputs = streams.output_topics(prefixes[name])
             streams.create(servers, *outputs)
         else:
             outputs = [output]

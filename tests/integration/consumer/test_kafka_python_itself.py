@@ -3,6 +3,7 @@
 One that fails after an upgrade brings good news: look whether our defence (test_kafka_python_traps) can go.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -236,20 +237,29 @@ def test_trap_9_listeners_run_where_heartbeats_do(kafka: Kafka, prefix: str) -> 
     assert ran_on[0].startswith("kafka-io")
 
 
-def test_trap_11_a_join_begun_by_new_partitions_is_forgotten(kafka: Kafka, prefix: str) -> None:
-    """A rejoin for new partitions that outlasts its poll is never finished: no partitions, no heartbeats."""
+@contextlib.contextmanager
+def joined(kafka: Kafka, prefix: str, **settings: Any) -> Iterator[KafkaConsumer]:
+    """A consumer by itself in its group, of a topic with one partition."""
     kafka.create_topics(f"{prefix}comments")
     consumer = KafkaConsumer(
         f"{prefix}comments",
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=f"{prefix}group",
         enable_auto_commit=False,
-        metadata_max_age_ms=200,
+        **settings,
     )
     consumer.partitions_for_topic(f"{prefix}comments")
-    coordinator = consumer._coordinator
     try:
         wait_until(lambda: bool(consumer.poll(50) or consumer.assignment()), "joined")
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def test_trap_11_a_join_begun_by_new_partitions_is_forgotten(kafka: Kafka, prefix: str) -> None:
+    """A rejoin for new partitions that outlasts its poll is never finished: no partitions, no heartbeats."""
+    with joined(kafka, prefix, metadata_max_age_ms=200) as consumer:
+        coordinator = consumer._coordinator
         admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         admin.create_partitions({f"{prefix}comments": 3})
         admin.close()
@@ -262,23 +272,12 @@ def test_trap_11_a_join_begun_by_new_partitions_is_forgotten(kafka: Kafka, prefi
         assert consumer.partitions_for_topic(f"{prefix}comments") == {0, 1, 2}
         assert len(consumer.assignment()) == 1
         assert not coordinator._heartbeat_enabled
-    finally:
-        consumer.close()
 
 
 def test_trap_13_a_join_that_ends_between_two_polls_is_begun_again(kafka: Kafka, prefix: str) -> None:
     """What a join brought is thrown away unless a poll waited for its end: the group rebalances once more."""
-    kafka.create_topics(f"{prefix}comments")
-    consumer = KafkaConsumer(
-        f"{prefix}comments",
-        bootstrap_servers=kafka.bootstrap_servers,
-        group_id=f"{prefix}group",
-        enable_auto_commit=False,
-    )
-    consumer.partitions_for_topic(f"{prefix}comments")
-    coordinator = consumer._coordinator
-    try:
-        wait_until(lambda: bool(consumer.poll(50) or consumer.assignment()), "joined")
+    with joined(kafka, prefix) as consumer:
+        coordinator = consumer._coordinator
         generation = consumer.group_metadata().generation_id
         coordinator.request_rejoin()
         wait_until(lambda: bool(consumer.poll(0) or coordinator._join_task), "rejoining")
@@ -288,8 +287,6 @@ def test_trap_13_a_join_that_ends_between_two_polls_is_begun_again(kafka: Kafka,
         consumer.poll(1000)
 
         assert consumer.group_metadata().generation_id > generation + 1
-    finally:
-        consumer.close()
 
 
 @pytest.mark.usefixtures("topics")

@@ -29,6 +29,8 @@ Start = Callable[..., Consumer]
 
 STORM_REBALANCES = 10
 SECONDS = 60.0
+# A Kafka is called silent after two heartbeats of 2 s and a second more.
+HELD_UP_SECONDS = 16
 
 
 def visit(kafka: Kafka, prefix: str) -> None:
@@ -85,6 +87,37 @@ def test_rebalance_storm(kafka: Kafka, prefix: str, start: Start) -> None:
     assert_each_once(kafka.read(*both[0].outputs, count=sent), sent)
     assert sum(consumer.metric("urgency_router_messages_discarded_total") for consumer in both) > 0
     assert [consumer.stop() for consumer in both] == [0, 0]
+
+
+def test_a_join_held_up_is_no_silence(kafka: Kafka, prefix: str, start: Start) -> None:
+    """A member whose join another holds up sends no heartbeat meanwhile, and does not say Kafka is away."""
+    consumer = start()
+    consumer.wait_ready()
+    laggard = KafkaConsumer(
+        f"{prefix}comments",
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=f"{prefix}group",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        partition_assignment_strategy=[CooperativeStickyAssignor()],
+        max_poll_interval_ms=HELD_UP_SECONDS * 1000,
+    )
+    try:
+        consumer.wait_until(
+            lambda: laggard._coordinator.ensure_active_group(timeout_ms=100), "joined by another"
+        )
+        before = rebalances(consumer)
+        begun = time.monotonic()
+        # The group waits for the laggard, which beats on but joins no more.
+        visit(kafka, prefix)
+        consumer.wait_until(lambda: rebalances(consumer) > before, "in the next generation")
+        held_up = time.monotonic() - begun
+        # Said together with whether Kafka is silent, once the laggard is out.
+        consumer.wait_until(partial(has_partitions, consumer, 6), "alone")
+    finally:
+        laggard.close()
+    assert held_up > HELD_UP_SECONDS / 2
+    assert [line for line in consumer.log_lines() if "heartbeat" in line] == []
 
 
 def members(kafka: Kafka, group: str) -> int:

@@ -51,6 +51,11 @@ def _package_folder(name: str) -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
+def device() -> torch.device:
+    """Return where a model runs: on the GPU where there is one, else on the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def load_config(folder: Path) -> PreTrainedConfig:
     """Read the model's shape. Raises BaseModelError when it is not a BERT."""
     try:

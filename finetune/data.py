@@ -23,6 +23,7 @@ STAR_ROUTES = "high:1,2;medium:3;low:4,5"
 # Column names of the published Amazon Customer Reviews files.
 TEXT_COLUMN = "review_body"
 LABEL_COLUMN = "star_rating"
+SLICE_COLUMN = "product_category"
 
 NOT_UTF8 = "not UTF-8"
 WRONG_COLUMNS = "wrong number of columns"

@@ -2,7 +2,9 @@
 
 FinetuneError
 ├── DataError         a data file, or what is in it
-└── BaseModelError    the pretrained model
+├── BaseModelError    the pretrained model
+├── CheckpointError   a finished checkpoint that is asked something
+└── FeedbackError     the topic with people's corrections
 
 Interrupted stands apart: it is the user's wish, not a fault, and must pass every `except Exception`.
 """
@@ -20,6 +22,14 @@ class DataError(FinetuneError):
 
 class BaseModelError(FinetuneError):
     """The pretrained model cannot be found, or is not one this project can use."""
+
+
+class CheckpointError(FinetuneError):
+    """A checkpoint is missing, incomplete, or of an older version."""
+
+
+class FeedbackError(FinetuneError):
+    """The topic with corrections cannot be read."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -15,11 +15,15 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from finetune import urgency
+
 Logits = NDArray[np.floating[Any]]  # [comments, labels]
+Probabilities = NDArray[np.float64]  # [comments, labels]
 Numbers = NDArray[np.integer[Any]]  # [comments], each the place of a label in the list of labels
 
 # Bins of equal width for the calibration error, as many as Guo et al. use.
 CALIBRATION_BINS = 15
+CHANCE_DRAWS = 100
 
 
 def fit_temperature(logits: Logits, labels: Numbers) -> float:
@@ -44,36 +48,74 @@ def macro_f1(predicted: Numbers, labels: Numbers, count: int) -> float:
 
 
 def measure(
-    logits: Logits,
+    probabilities: Probabilities,
     labels: Numbers,
     names: Sequence[str],
-    temperature: float,
     routes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return every measure as JSON takes it; the ordinal ones only when the label names are numbers.
 
     `confusion` counts comments, rows true and columns predicted labels, in the order of `names`.
     """
-    probabilities = softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
     predicted = probabilities.argmax(axis=1)
     return {
         "comments": len(labels),
         "accuracy": float(accuracy_score(labels, predicted)),
         "macro_f1": macro_f1(predicted, labels, len(names)),
         **_ordinal(predicted, labels, names),
-        "expected_calibration_error": calibration_error(probabilities, labels),
+        **calibration(probabilities, labels),
         "confusion": confusion_matrix(labels, predicted, labels=range(len(names))).tolist(),
         "urgency": _urgencies(probabilities, labels, names, routes),
     }
 
 
-def calibration_error(probabilities: NDArray[np.float64], labels: Numbers) -> float:
-    """Return the mean gap between how sure the model is and how often it is right (Guo et al., eq. 3)."""
+def calibrated(logits: Logits, temperature: float) -> Probabilities:
+    """Return the probabilities that logits mean at a temperature."""
+    return np.asarray(softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1))
+
+
+def calibration(probabilities: Probabilities, labels: Numbers) -> dict[str, float]:
+    """Return the expected calibration error (Guo et al., eq. 3) and the Brier score (Brier 1950).
+
+    The first is the mean gap between how sure the model is and how often it is right; the second the mean
+    over comments of the squared distance to certainty of the true label, 0 to 2.
+    """
+    bins = reliability(probabilities, labels)
+    gaps = [one["comments"] * abs(one["accuracy"] - one["confidence"]) for one in bins]
+    distance = probabilities - np.eye(probabilities.shape[1])[labels]
+    return {
+        "expected_calibration_error": sum(gaps) / len(labels),
+        "brier_score": float((distance**2).sum(axis=1).mean()),
+    }
+
+
+def reliability(probabilities: Probabilities, labels: Numbers) -> list[dict[str, float]]:
+    """Return, for each bin of confidence that holds comments, how sure the model is and how often right."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    return [
+        {
+            "comments": int((bins == one).sum()),
+            "confidence": float(confidence[bins == one].mean()),
+            "accuracy": float(right[bins == one].mean()),
+        }
+        for one in np.unique(bins)
+    ]
+
+
+def calibration_error_by_chance(probabilities: Probabilities) -> float:
+    """Return the calibration error to be expected of so many comments if the probabilities were true.
+
+    In bins of few comments accuracy strays from confidence by chance alone: labels are drawn from the
+    probabilities a hundred times (Vaicenavicius et al., "Evaluating model calibration in classification",
+    2019, call it consistency resampling).
+    """
+    draw = np.random.default_rng(0)
+    limits = probabilities.cumsum(axis=1)[:, :-1]
+    drawn = ((draw.random((len(probabilities), 1)) > limits).sum(axis=1) for _ in range(CHANCE_DRAWS))
+    errors = [calibration(probabilities, labels)["expected_calibration_error"] for labels in drawn]
+    return float(np.mean(errors))
 
 
 def _ordinal(predicted: Numbers, labels: Numbers, names: Sequence[str]) -> dict[str, float | None]:
@@ -96,13 +138,13 @@ def _ordinal(predicted: Numbers, labels: Numbers, names: Sequence[str]) -> dict[
 
 
 def _urgencies(
-    probabilities: NDArray[np.float64],
+    probabilities: Probabilities,
     labels: Numbers,
     names: Sequence[str],
     routes: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, float]]:
     """Recall and precision of each urgency, chosen as the consumer does with weights of 1."""
-    member = np.array([[name in route for route in routes.values()] for name in names])
+    member = urgency.membership(names, routes)
     # argmax takes the first of equals, and routes run from the most urgent on.
     predicted = (probabilities @ member).argmax(axis=1)
     true = member.argmax(axis=1)[labels]
@@ -110,6 +152,6 @@ def _urgencies(
         true, predicted, labels=range(len(routes)), zero_division=0.0
     )
     return {
-        urgency: {"recall": float(recall[n]), "precision": float(precision[n]), "comments": int(support[n])}
-        for n, urgency in enumerate(routes)
+        name: {"recall": float(recall[n]), "precision": float(precision[n]), "comments": int(support[n])}
+        for n, name in enumerate(routes)
     }

@@ -22,19 +22,27 @@ def training_record(
     max_length: int,
     temperature: float,
     best_epoch: float,
+    history: list[dict[str, float]],
     data: dict[str, Any],
     measures: dict[str, Any],
+    baselines: dict[str, dict[str, Any]],
+    behaviour: list[dict[str, Any]],
     world_size: int,
 ) -> dict[str, Any]:
     """Return the content of `training.json`, which export copies into the bundle in part."""
     return {
         "base_model": settings.base_model,
         "labels": settings.labels,
+        "routes": settings.routes,
         "max_length": max_length,  # tokens, special ones included
         "temperature": temperature,  # divide the logits by it before softmax
         "seed": settings.seed,
         "data": data,
+        "slice_column": settings.slice_column,
         "measures": measures,
+        "baselines": baselines,
+        "behaviour": behaviour,
+        "history": history,  # losses and validation measures by epoch
         "hyperparameters": {
             "epochs": settings.epochs,
             "best_epoch": best_epoch,
@@ -95,4 +103,5 @@ _SCALARS = (
     "mean_absolute_error",
     "quadratic_weighted_kappa",
     "expected_calibration_error",
+    "brier_score",
 )

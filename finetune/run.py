@@ -3,16 +3,34 @@
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
-from finetune import base_model, evaluation, report, resumption, splits, training
+from finetune import (
+    base_model,
+    baselines,
+    behaviour,
+    evaluation,
+    held_out,
+    inference,
+    model_card,
+    page,
+    report,
+    resumption,
+    splits,
+    training,
+)
 from finetune.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+HELD_OUT = ("validation", "test")
 
 
 def run(settings: Settings, *, progress_bar: bool = False) -> None:
@@ -43,32 +61,70 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     trainer = training.make_trainer(arguments, model, tokenizer, data)
     training.train(trainer, work / "trainer")
 
-    logits, labels = training.predict(trainer, data["validation"])
-    temperature = evaluation.fit_temperature(logits, labels)
-    logits, labels = training.predict(trainer, data["test"])
+    logits = {name: training.predict(trainer, data[name]) for name in HELD_OUT}
     if first:
-        steps_per_epoch = trainer.state.max_steps / settings.epochs
-        measures = evaluation.measure(logits, labels, settings.labels, temperature, settings.routes)
+        temperature = evaluation.fit_temperature(logits["validation"], np.array(data["validation"]["labels"]))
+        checkpoint = work / "checkpoint"
+        _write_model(trainer, tokenizer, checkpoint)
+        probabilities = {name: evaluation.calibrated(logits[name], temperature) for name in HELD_OUT}
+        for name in HELD_OUT:
+            held_out.write(checkpoint / f"{name}.parquet", data[name], settings.labels, probabilities[name])
         record = report.training_record(
             settings,
             max_length=max_length,
             temperature=temperature,
-            best_epoch=(trainer.state.best_global_step or 0) / steps_per_epoch,
+            best_epoch=(trainer.state.best_global_step or 0) * settings.epochs / trainer.state.max_steps,
+            history=training.history(trainer),
             data=json.loads((work / "data" / "record.json").read_text()),
-            measures=measures,
+            measures=_measures(settings, data["test"], logits["test"], probabilities["test"]),
+            baselines=resumption.once(
+                work / "baselines",
+                lambda folder: baselines.measure_all(settings, data, base, tokenizer, folder),
+            ),
+            behaviour=_behaviour(settings, trainer, tokenizer, max_length, temperature),
             world_size=arguments.world_size,
         )
-        _write(trainer, tokenizer, record, work)
-        resumption.publish(work / "checkpoint", settings.output)
+        resumption.write_json(checkpoint / "training.json", record)
+        report.draw_confusion(record["measures"]["confusion"], record["labels"], checkpoint / "confusion.png")
+        (checkpoint / "report.html").write_text(page.render(checkpoint), encoding="utf-8")
+        (checkpoint / "README.md").write_text(model_card.render(record), encoding="utf-8")
+        resumption.publish(checkpoint, settings.output)
         shutil.rmtree(work)
         print(report.table(record))
-        logger.info("checkpoint written to %s", settings.output)
+        logger.info(
+            "checkpoint written to %s; its report is %s", settings.output, settings.output / "report.html"
+        )
     arguments.distributed_state.destroy_process_group()
 
 
-def _write(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, record: dict[str, Any], work: Path) -> None:
-    """Write the finished checkpoint inside the work directory."""
-    checkpoint = work / "checkpoint"
+def _measures(
+    settings: Settings, split: Dataset, logits: evaluation.Logits, probabilities: evaluation.Probabilities
+) -> dict[str, Any]:
+    labels = np.array(split["labels"])
+    return {
+        **evaluation.measure(probabilities, labels, settings.labels, settings.routes),
+        "before_scaling": evaluation.calibration(evaluation.calibrated(logits, 1.0), labels),
+        "calibration_error_by_chance": evaluation.calibration_error_by_chance(probabilities),
+    }
+
+
+def _behaviour(
+    settings: Settings,
+    trainer: Trainer,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    temperature: float,
+) -> list[dict[str, Any]]:
+    logger.info("trying it with sentences made for that")
+
+    def classify(texts: Sequence[str]) -> evaluation.Probabilities:
+        logits = inference.logits(trainer.model, tokenizer, texts, max_length)
+        return evaluation.calibrated(logits, temperature)
+
+    return behaviour.as_json(behaviour.check(classify, settings.labels, settings.routes))
+
+
+def _write_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, checkpoint: Path) -> None:
     shutil.rmtree(checkpoint, ignore_errors=True)
     checkpoint.mkdir()
     trainer.save_model(str(checkpoint))
@@ -77,6 +133,3 @@ def _write(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, record: dict[st
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(checkpoint)
-    shutil.copy(work / "data" / "test.parquet", checkpoint)
-    report.draw_confusion(record["measures"]["confusion"], record["labels"], checkpoint / "confusion.png")
-    resumption.write_json(checkpoint / "training.json", record)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from finetune.data import LABEL_COLUMN, STAR_LABELS, STAR_ROUTES, TEXT_COLUMN
+from finetune.data import LABEL_COLUMN, SLICE_COLUMN, STAR_LABELS, STAR_ROUTES, TEXT_COLUMN
 
 Routes = dict[str, tuple[str, ...]]
+
+CHEAP_BASELINES = ("majority", "tf-idf", "frozen-encoder")
+BASELINES = (*CHEAP_BASELINES, "trainer-defaults")
 
 
 def parse_routes(text: str) -> Routes:
@@ -63,6 +66,11 @@ _LABELS = _checked(
     lambda names: len(names) > 1 and all(names) and len(set(names)) == len(names),
     "a list of two or more different names, split by commas",
 )
+_BASELINES = _checked(
+    lambda text: _names(text) if text else (),
+    lambda names: set(names) <= set(BASELINES),
+    f"a list of {', '.join(BASELINES)}",
+)
 _ROUTES = _checked(parse_routes, bool, "a list of routes")
 
 
@@ -102,6 +110,13 @@ class Settings:
     headline_column: str | None = field(
         metadata=_flag(None, "a column to put before the comment, on its own line", metavar="NAME")
     )
+    slice_column: str = field(
+        metadata=_flag(
+            SLICE_COLUMN,
+            "a column whose values the report measures apart, for files that have it",
+            metavar="NAME",
+        )
+    )
     labels: tuple[str, ...] = field(
         metadata=_flag(
             ",".join(STAR_LABELS), "the labels in order, split by commas", type=_LABELS, metavar="L,L"
@@ -134,6 +149,15 @@ class Settings:
             metavar="X",
         )
     )
+    baselines: tuple[str, ...] = field(
+        metadata=_flag(
+            ",".join(CHEAP_BASELINES),
+            f"what to measure beside the model on the same splits, of {', '.join(BASELINES)}; the last is "
+            "another fine-tuning, about as long as this one",
+            type=_BASELINES,
+            metavar="B,B",
+        )
+    )
     max_length: int = field(
         metadata=_flag(
             256,
@@ -158,6 +182,9 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
         prog="python -m finetune",
         description="Fine-tune a pretrained BERT on labelled comments. "
         "Runs on one CPU or GPU, or on several GPUs as `torchrun --nproc_per_node N -m finetune …`.",
+        epilog="Then: `python -m finetune advise` names the weight that misses few enough urgent comments, "
+        "`check` tries a checkpoint with sentences made for it, `collect` turns people's corrections into "
+        "training rows; each has its own --help.",
     )
     for setting in fields(Settings):
         # argparse parses a default that is a string as it parses the flag.

@@ -35,6 +35,7 @@ _FEATURES = Features(
         "text": Value("string"),
         "label": Value("string"),
         "problem": Value("string"),
+        "slice": Value("string"),
         "hash": Value("int64"),
     }
 )
@@ -50,11 +51,11 @@ def prepare(
     max_length: int,
     directory: Path,
 ) -> dict[str, Any]:
-    """Write `{train,validation,test}.arrow` (input_ids, labels, length) and `test.parquet` (text, label).
+    """Write `{train,validation,test}.arrow` (input_ids, labels, length, text, slice).
 
     Returns what `training.json` tells of the data: files with rows, broken rows and SHA-256 (the digests
-    given), duplicates, and the sizes of the splits. Raises DataError when a file cannot be read or a label
-    has too few comments.
+    given), duplicates, the sizes of the splits, and how many comments have which label. Raises DataError when
+    a file cannot be read or a label has too few comments.
     """
     rows, record = _read(settings, digests, directory / "rows")
     hashes = rows.data.column("hash").to_numpy()
@@ -66,6 +67,9 @@ def prepare(
         kept = kept[np.argsort(hashes[kept])[: settings.limit]]
     parts = split(hashes[kept], labels[kept], settings.labels)
     record["splits"] = {name: len(part) for name, part in parts.items()}
+    record["labels"] = dict(
+        zip(settings.labels, np.bincount(labels[kept], minlength=len(settings.labels)).tolist(), strict=True)
+    )
     logger.info(
         "%s rows: %s broken, %s duplicates; split into %s",
         *(f"{record[count]:,}" for count in ("rows", "broken", "duplicates")),
@@ -76,10 +80,6 @@ def prepare(
         comments = rows.select(
             np.sort(kept[part]), indices_cache_file_name=str(directory / f"{name}.indices")
         )
-        if name == "test":
-            comments.select_columns(["text", "label"]).to_parquet(
-                directory / "test.parquet", batch_size=_BATCH
-            )
         _tokenise(comments, settings.labels, tokenizer, max_length, directory / f"{name}.arrow")
     return record
 
@@ -206,8 +206,14 @@ def _examples(settings: Settings) -> Iterator[dict[str, Any]]:
                 "text": text,
                 "label": row.label,
                 "problem": row.problem,
+                "slice": _slice(row, settings.slice_column),
                 "hash": int.from_bytes(digest, signed=True),
             }
+
+
+def _slice(row: Row, column: str) -> str | None:
+    value = row.columns.get(column)
+    return None if value is None else str(value).strip() or None
 
 
 def _counted(rows: Iterator[Row], path: Path) -> Iterator[Row]:
@@ -238,7 +244,8 @@ def _tokenise(
         batched=True,
         batch_size=_BATCH,
         writer_batch_size=_BATCH,
-        remove_columns=comments.column_names,
+        # Trainer would hand the model the column `label` as well.
+        remove_columns=["file", "problem", "hash", "label"],
         cache_file_name=str(path),
         new_fingerprint=path.stem,
         desc=f"tokenising {path.stem}",

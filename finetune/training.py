@@ -10,8 +10,10 @@ from types import FrameType
 from typing import Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 from transformers import (
     DataCollatorWithPadding,
@@ -95,7 +97,7 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     if arguments.disable_tqdm and arguments.process_index == 0:
-        trainer.add_callback(_Lines())
+        trainer.add_callback(Lines())
     return trainer
 
 
@@ -115,10 +117,25 @@ def train(trainer: Trainer, directory: Path) -> None:
         raise Interrupted(stop.number)
 
 
-def predict(trainer: Trainer, split: Dataset) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return logits [comments, labels] and label places [comments], in one order, not the split's."""
-    prediction = trainer.predict(split)
-    return np.asarray(prediction.predictions, dtype=np.float64), np.asarray(prediction.label_ids)
+def predict(trainer: Trainer, split: Dataset) -> NDArray[np.float64]:
+    """Return logits [comments, labels], in the order of the split."""
+    sorted_logits = np.asarray(trainer.predict(split).predictions, dtype=np.float64)
+    logits = np.empty_like(sorted_logits)
+    logits[by_length(split)] = sorted_logits
+    return logits
+
+
+def history(trainer: Trainer) -> list[dict[str, float]]:
+    """Return what was logged while it trained: the epoch with the loss, or with the validation measures."""
+    wanted = ("epoch", "loss", "eval_loss", "eval_macro_f1")
+    logged = ({key: line[key] for key in wanted if key in line} for line in trainer.state.log_history)
+    return [line for line in logged if len(line) > 1]
+
+
+def by_length(split: Dataset) -> NDArray[np.int64]:
+    """Return the places of a split's comments, the longest first: if memory runs out, it does so at once."""
+    # Not from the column with the lengths: Trainer hands over what the model takes, and no more.
+    return np.argsort(-pc.list_value_length(split.data.column("input_ids")).to_numpy(), kind="stable")
 
 
 class _LengthGroups(LengthGroupedSampler):
@@ -138,6 +155,9 @@ class _LengthGroups(LengthGroupedSampler):
 
 
 class _Trainer(Trainer):
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int]:
+        return cast(Sampler[int], by_length(eval_dataset).tolist())
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         lengths = cast(Dataset, self.train_dataset).data.column("length").to_pylist()
         return _LengthGroups(
@@ -201,10 +221,10 @@ class _StopOnSignal(TrainerCallback):
         return self.number is not None
 
 
-class _Lines(TrainerCallback):
+class Lines(TrainerCallback):
     """Progress as lines, for logs and pipes."""
 
-    def on_log(
+    def on_log(  # noqa: D102 Trainer's
         self,
         args: TrainingArguments,
         state: TrainerState,

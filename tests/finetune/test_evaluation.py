@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune.evaluation import calibration_error, fit_temperature, measure
+from finetune.evaluation import (
+    calibrated,
+    calibration,
+    calibration_error_by_chance,
+    fit_temperature,
+    measure,
+    reliability,
+)
 
 ROUTES = {"high": ("1", "2"), "medium": ("3",), "low": ("4", "5")}
 STARS = ("1", "2", "3", "4", "5")
@@ -20,7 +27,7 @@ def certain(predicted: list[int], count: int = 5) -> np.ndarray[Any, Any]:
 def measured(true: list[int], predicted: list[int], names: tuple[str, ...] = STARS) -> dict[str, Any]:
     """The measures of certain predictions, by the places of labels."""
     routes = ROUTES if names == STARS else {name: (name,) for name in names}
-    return measure(certain(predicted, len(names)), np.array(true), names, 1.0, routes)
+    return measure(np.eye(len(names))[predicted], np.array(true), names, routes)
 
 
 def test_temperature_undoes_overconfidence() -> None:
@@ -97,29 +104,52 @@ def test_calibration_error() -> None:
     """The calibration error is the gap between confidence and accuracy, bin by bin, weighed by size."""
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
     # Four at 0.9 of which three are right, two at 0.6 of which both are.
-    error = calibration_error(probabilities, np.array([0, 0, 0, 1, 0, 0]))
+    error = calibration(probabilities, np.array([0, 0, 0, 1, 0, 0]))["expected_calibration_error"]
     assert error == pytest.approx((4 * 0.15 + 2 * 0.4) / 6)
 
 
+def test_reliability() -> None:
+    """Each bin that holds comments has their number, their mean confidence and their accuracy."""
+    probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2)
+    assert reliability(probabilities, np.array([0, 0, 0, 1, 0, 0])) == [
+        {"comments": 2, "confidence": pytest.approx(0.6), "accuracy": 1.0},
+        {"comments": 4, "confidence": pytest.approx(0.9), "accuracy": 0.75},
+    ]
+
+
+def test_brier_score() -> None:
+    """The Brier score sums the squared distance over all labels: 0 when certain and right, 2 when wrong."""
+    labels = np.array([0, 0])
+    assert calibration(np.array([[1.0, 0.0], [1.0, 0.0]]), labels)["brier_score"] == 0
+    assert calibration(np.array([[0.0, 1.0], [0.0, 1.0]]), labels)["brier_score"] == 2
+    half = calibration(np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]]), labels)["brier_score"]
+    assert half == pytest.approx((0.09 + 0.04 + 0.01) / 2)
+
+
+def test_calibration_error_by_chance() -> None:
+    """By chance alone the error is what labels drawn from the probabilities give: large for few comments."""
+    draw = np.random.default_rng(0)
+    few, many = (np.abs(draw.dirichlet(np.ones(5), size=count)) for count in (200, 20_000))
+    assert calibration_error_by_chance(few) == pytest.approx(10 * calibration_error_by_chance(many), rel=0.3)
+    assert calibration_error_by_chance(np.array([[1.0, 0.0]])) == 0
+
+
 def test_temperature_is_applied() -> None:
-    """A measure of certainty sees the logits divided by the temperature."""
-    logits = np.array([[math.log(81), 0.0]] * 4)
-    measures = measure(logits, np.zeros(4, dtype=int), ("a", "b"), 2.0, {"a": ["a"], "b": ["b"]})
-    assert measures["expected_calibration_error"] == pytest.approx(0.1)
+    """Probabilities are those of the logits divided by the temperature."""
+    logits = np.array([[math.log(81), 0.0]])
+    assert calibrated(logits, 2.0) == pytest.approx(np.array([[0.9, 0.1]]))
 
 
 def test_urgency_sums_probabilities() -> None:
     """The urgency is that of the largest sum, which need not be the likeliest label's."""
-    logits = np.log(np.array([[0.3, 0.25, 0.4, 0.03, 0.02]]))
-    measures = measure(logits, np.array([1]), STARS, 1.0, ROUTES)
+    measures = measure(np.array([[0.3, 0.25, 0.4, 0.03, 0.02]]), np.array([1]), STARS, ROUTES)
     assert measures["urgency"]["high"] == {"recall": 1.0, "precision": 1.0, "comments": 1}
     assert measures["confusion"][1][2] == 1
 
 
 def test_urgency_ties_go_to_the_more_urgent() -> None:
     """Of equal sums the urgency listed first is chosen."""
-    logits = np.log(np.array([[0.25, 0.25]]))
-    measures = measure(logits, np.array([1]), ("a", "b"), 1.0, {"high": ["b"], "low": ["a"]})
+    measures = measure(np.array([[0.5, 0.5]]), np.array([1]), ("a", "b"), {"high": ["b"], "low": ["a"]})
     assert measures["urgency"]["high"] == {"recall": 1.0, "precision": 1.0, "comments": 1}
 
 

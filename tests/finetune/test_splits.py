@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyarrow import parquet
 
 from finetune import base_model, splits
 from finetune.errors import DataError
@@ -97,7 +96,7 @@ def test_limit_draws_from_the_whole_file(prepare: Any, comments: Any) -> None:
     rows = comments(1000)
     record, folder = prepare(rows, "--limit", "100")
     assert sum(record["splits"].values()) == 100
-    texts = parquet.read_table(folder / "test.parquet").column("text").to_pylist()
+    texts = list(splits.load(folder)["test"]["text"])
     places = [text for _, text in rows]
     assert max(places.index(text) for text in texts) > 500
 
@@ -119,13 +118,31 @@ def test_comments_are_cut_to_max_length(prepare: Any, comments: Any) -> None:
     assert all(ids[0] == 2 and ids[-1] == 3 for ids in train["input_ids"])
 
 
-def test_test_split_is_kept_as_text(prepare: Any, comments: Any) -> None:
-    """test.parquet holds text and label of exactly the comments of the test split."""
+def test_texts_stay_beside_their_tokens(prepare: Any, comments: Any) -> None:
+    """Every split has the text and the label of each of its comments."""
     rows = comments(200)
     _, folder = prepare(rows)
-    table = parquet.read_table(folder / "test.parquet").to_pylist()
-    assert {(row["label"], row["text"]) for row in table} <= set(rows)
-    assert [int(row["label"]) - 1 for row in table] == list(splits.load(folder)["test"]["labels"])
+    for split in splits.load(folder).values():
+        assert {
+            (str(label + 1), text) for label, text in zip(split["labels"], split["text"], strict=True)
+        } <= set(rows)
+
+
+def test_slices(tmp_path: Path, tiny_bert: Path, comments: Any, settings: Callable[..., Settings]) -> None:
+    """The column to be measured apart comes along, where a file has it and it says something."""
+    lines = [f"{star}\t{text}\t{' Toys ' if star == '1' else ''}" for star, text in comments(100)]
+    (tmp_path / "a.tsv").write_text("\n".join(["star_rating\treview_body\tshop", *lines, ""]))
+    asked = settings(tmp_path / "a.tsv", tmp_path / "out", "--slice-column", "shop")
+    splits.prepare(asked, ["0"], base_model.load_tokenizer(tiny_bert), 16, tmp_path)
+    for split in splits.load(tmp_path).values():
+        assert list(split["slice"]) == ["Toys" if label == 0 else None for label in split["labels"]]
+
+
+def test_labels_are_counted(prepare: Any, comments: Any) -> None:
+    """The record tells how many comments have which label, duplicates and broken rows left out."""
+    rows = comments(100)
+    record, _ = prepare([*rows, rows[0], ("9", "x")])
+    assert record["labels"] == dict.fromkeys("12345", 20)
 
 
 def test_a_label_needs_three_comments(prepare: Any, comments: Any) -> None:

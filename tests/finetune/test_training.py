@@ -1,5 +1,6 @@
 """Whole runs, from files to checkpoint, with a tiny BERT."""
 
+import dataclasses
 import json
 import math
 import re
@@ -16,12 +17,12 @@ from pyarrow import parquet
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
-from finetune import resumption, splits
+from finetune import held_out, inference, resumption, splits
 from finetune.run import run
 from finetune.settings import Settings
 
-FILES = ["config.json", "confusion.png", "model.safetensors", "test.parquet", "tokenizer.json"]
-FILES += ["tokenizer_config.json", "training.json"]
+FILES = ["README.md", "config.json", "confusion.png", "model.safetensors", "report.html", "test.parquet"]
+FILES += ["tokenizer.json", "tokenizer_config.json", "training.json", "validation.parquet"]
 # 30 steps an epoch and 360 in all: some seconds, so that an interruption meets it at work.
 FLAGS = ("--epochs", "12", "--batch-size", "8", "--learning-rate", "0.002", "--max-length", "99")
 START = 90.0  # seconds a process may take to import torch and begin, on a busy machine
@@ -123,7 +124,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
 
 
 def test_a_checkpoint_is_whole(finished: Finished) -> None:
-    """A finished checkpoint has its seven files and nothing else; the work directory is gone."""
+    """A finished checkpoint has its ten files and nothing else; the work directory is gone."""
     assert sorted(file.name for file in finished.output.iterdir()) == FILES
 
 
@@ -163,6 +164,7 @@ def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> No
         "broken": 1,
         "duplicates": 1,
         "splits": {"train": 240, "validation": 30, "test": 30},
+        "labels": dict.fromkeys("12345", 60),
     }
     assert record["hyperparameters"]["epochs"] == 12
     assert record["versions"].keys() >= {"torch", "transformers", "datasets"}
@@ -182,6 +184,57 @@ def test_the_measures_are_the_saved_models(finished: Finished) -> None:
         ).logits
         right += model.config.id2label[int(logits.argmax())] == row["label"]
     assert right / len(test) == pytest.approx(finished.record["measures"]["accuracy"])
+
+
+def test_held_out_comments_are_kept(finished: Finished) -> None:
+    """Validation and test split are kept, each comment with the saved model's calibrated probabilities."""
+    texts, labels = [], []
+    for name in ("validation", "test"):
+        split = held_out.read(finished.output / f"{name}.parquet", ["1", "2", "3", "4", "5"])
+        texts += split.texts
+        labels += split.labels.tolist()
+        asked = inference.load(finished.output)(split.texts)
+        assert split.probabilities == pytest.approx(asked, abs=1e-5)
+        assert split.tokens.tolist() == [min(len(text.split()) + 2, 64) for text in split.texts]
+    assert len(set(texts)) == 60
+    assert sorted(labels) == sorted(list(range(5)) * 12)
+
+
+def test_the_history_is_kept(finished: Finished) -> None:
+    """The record has the training loss and, once an epoch, the validation measures."""
+    epochs = [line["epoch"] for line in finished.record["history"] if "eval_macro_f1" in line]
+    assert epochs == list(range(1, 13))
+    losses = [line["loss"] for line in finished.record["history"] if "loss" in line]
+    assert losses[0] > losses[-1]
+
+
+def test_baselines_and_behaviour_are_in_the_record(finished: Finished) -> None:
+    """The record has the cheap baselines' measures of the same comments, and how the made sentences went."""
+    assert {name: one["comments"] for name, one in finished.record["baselines"].items()} == {
+        "majority": 30,
+        "tf-idf": 30,
+        "frozen-encoder": 30,
+    }
+    assert "sarcasm" in [one["capability"] for one in finished.record["behaviour"]]
+
+
+def test_scaling_is_measured(finished: Finished) -> None:
+    """The record says what the calibration was before scaling."""
+    before = finished.record["measures"]["before_scaling"]
+    assert before["brier_score"] != finished.record["measures"]["brier_score"]
+    assert 0 <= before["expected_calibration_error"] <= 1
+
+
+def test_a_checkpoint_is_a_base_model(
+    finished: Finished, reviews: Path, tmp_path: Path, settings: Callable[..., Settings]
+) -> None:
+    """Fine-tuning from a checkpoint starts as good as that was: the classification layer is kept."""
+    more = settings(
+        reviews, tmp_path / "more", "--epochs", "1", "--learning-rate", "1e-9", "--max-length", "99"
+    )
+    run(dataclasses.replace(more, base_model=str(finished.output)))
+    record = json.loads((tmp_path / "more" / "training.json").read_text())
+    assert record["measures"]["accuracy"] == pytest.approx(finished.record["measures"]["accuracy"], abs=0.07)
 
 
 def test_the_best_epoch_is_kept(finished: Finished) -> None:

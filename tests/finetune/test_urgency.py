@@ -69,10 +69,10 @@ def test_weight_for_a_recall(costs: Costs, recall: float, weight: float) -> None
 
 
 def test_shares_that_are_whole_numbers_of_comments() -> None:
-    """0.95 of twenty comments are nineteen, although the product in floating point may be more."""
-    urgent = np.linspace(1, 20, 20)
-    for count in range(1, 21):
-        assert Costs(urgent, urgent).weight_for(count / 20) == pytest.approx(count, rel=0.01)
+    """0.07 of a hundred comments are seven, although the product in floating point is more."""
+    urgent = np.linspace(1, 100, 100)
+    for count in range(1, 101):
+        assert Costs(urgent, urgent).weight_for(count / 100) == count
 
 
 def test_the_consumer_decides_the_same() -> None:

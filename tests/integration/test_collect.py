@@ -55,18 +55,17 @@ def test_the_newest_over_partitions(collect: Collect) -> None:
     """Where corrections of one message are in two partitions the later timestamp wins."""
     value = [json.dumps({"text": "Late", "correct_label": label}).encode() for label in ("3", "1")]
     messages = [
-        Message(value[0], partition=2, timestamp_ms=1_700_000_000_000),
-        Message(value[1], partition=0, timestamp_ms=1_600_000_000_000),
+        Message(value[0], partition=0, timestamp_ms=1_700_000_000_000),
+        Message(value[1], partition=2, timestamp_ms=1_600_000_000_000),
     ]
     assert collect(messages) == [("3", "Late")]
 
 
 def test_the_same_text_of_two_customers(collect: Collect) -> None:
-    """Two messages that say the same are corrected apart."""
-    assert collect([labelled(1, "Fine", correct_label="4"), labelled(2, "Fine", correct_label="5")]) == [
-        ("4", "Fine"),
-        ("5", "Fine"),
-    ]
+    """Messages that say the same are corrected apart where their keys differ, or another field."""
+    messages = [labelled(1, "Fine", correct_label="3"), labelled(2, "Fine", correct_label="4")]
+    messages.append(Message(labelled(2, "Fine", correct_label="5").value, key=b"another"))
+    assert collect(messages) == [("3", "Fine"), ("4", "Fine"), ("5", "Fine")]
 
 
 def test_taken_back(collect: Collect) -> None:

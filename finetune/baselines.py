@@ -24,7 +24,7 @@ from transformers import (
 
 from finetune import base_model, training
 from finetune.evaluation import Probabilities, calibrated, measure
-from finetune.settings import Settings
+from finetune.settings import TRAINER_DEFAULTS, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def measure_all(
         "majority": lambda: _majority(train, test, len(settings.labels)),
         "tf-idf": lambda: _words(some, test),
         "frozen-encoder": lambda: _frozen(some, test, base, tokenizer),
-        "trainer-defaults": lambda: _trainer_defaults(settings, splits, base, tokenizer, work),
+        TRAINER_DEFAULTS: lambda: _trainer_defaults(settings, splits, base, tokenizer, work),
     }
     measures = {}
     for name in settings.baselines:

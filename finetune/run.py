@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from finetune import (
     splits,
     training,
 )
-from finetune.settings import Settings
+from finetune.errors import FinetuneError
+from finetune.settings import TRAINER_DEFAULTS, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     work = (settings.output / ".work").resolve()
     arguments = training.training_arguments(settings, work / "trainer", progress_bar)
     first = arguments.process_index == 0
+    if arguments.world_size > 1 and TRAINER_DEFAULTS in settings.baselines:
+        raise FinetuneError(f"the baseline {TRAINER_DEFAULTS} needs one process: leave it out under torchrun")
 
     if first:
         digests = [splits.sha256(path) for path in settings.data]
@@ -63,38 +66,49 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
 
     logits = {name: training.predict(trainer, data[name]) for name in HELD_OUT}
     if first:
-        temperature = evaluation.fit_temperature(logits["validation"], np.array(data["validation"]["labels"]))
-        checkpoint = work / "checkpoint"
-        _write_model(trainer, tokenizer, checkpoint)
-        probabilities = {name: evaluation.calibrated(logits[name], temperature) for name in HELD_OUT}
-        for name in HELD_OUT:
-            held_out.write(checkpoint / f"{name}.parquet", data[name], settings.labels, probabilities[name])
-        record = report.training_record(
-            settings,
-            max_length=max_length,
-            temperature=temperature,
-            best_epoch=(trainer.state.best_global_step or 0) * settings.epochs / trainer.state.max_steps,
-            history=training.history(trainer),
-            data=json.loads((work / "data" / "record.json").read_text()),
-            measures=_measures(settings, data["test"], logits["test"], probabilities["test"]),
-            baselines=resumption.once(
-                work / "baselines",
-                lambda folder: baselines.measure_all(settings, data, base, tokenizer, folder),
-            ),
-            behaviour=_behaviour(settings, trainer, tokenizer, max_length, temperature),
-            world_size=arguments.world_size,
-        )
-        resumption.write_json(checkpoint / "training.json", record)
-        report.draw_confusion(record["measures"]["confusion"], record["labels"], checkpoint / "confusion.png")
-        (checkpoint / "report.html").write_text(page.render(checkpoint), encoding="utf-8")
-        (checkpoint / "README.md").write_text(model_card.render(record), encoding="utf-8")
-        resumption.publish(checkpoint, settings.output)
-        shutil.rmtree(work)
-        print(report.table(record))
-        logger.info(
-            "checkpoint written to %s; its report is %s", settings.output, settings.output / "report.html"
-        )
+        _write(settings, base, tokenizer, trainer, data, logits, max_length, work)
     arguments.distributed_state.destroy_process_group()
+
+
+def _write(
+    settings: Settings,
+    base: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    trainer: Trainer,
+    data: Mapping[str, Dataset],
+    logits: Mapping[str, evaluation.Logits],
+    max_length: int,
+    work: Path,
+) -> None:
+    """Measure the model, and publish the checkpoint with all that is said of it."""
+    temperature = evaluation.fit_temperature(logits["validation"], np.array(data["validation"]["labels"]))
+    probabilities = {name: evaluation.calibrated(logits[name], temperature) for name in HELD_OUT}
+    record = report.training_record(
+        settings,
+        max_length=max_length,
+        temperature=temperature,
+        best_epoch=(trainer.state.best_global_step or 0) * settings.epochs / trainer.state.max_steps,
+        history=training.history(trainer),
+        data=json.loads((work / "data" / "record.json").read_text()),
+        measures=_measures(settings, data["test"], logits["test"], probabilities["test"]),
+        baselines=resumption.once(
+            work / "baselines", lambda folder: baselines.measure_all(settings, data, base, tokenizer, folder)
+        ),
+        behaviour=_behaviour(settings, trainer, tokenizer, max_length, temperature),
+        world_size=trainer.args.world_size,
+    )
+    checkpoint = work / "checkpoint"
+    _write_model(trainer, tokenizer, checkpoint)
+    for name in HELD_OUT:
+        held_out.write(checkpoint / f"{name}.parquet", data[name], settings.labels, probabilities[name])
+    report.draw_confusion(record["measures"]["confusion"], record["labels"], checkpoint / "confusion.png")
+    resumption.write_json(checkpoint / "training.json", record)
+    (checkpoint / "report.html").write_text(page.render(checkpoint), encoding="utf-8")
+    (checkpoint / "README.md").write_text(model_card.render(record), encoding="utf-8")
+    resumption.publish(checkpoint, settings.output)
+    shutil.rmtree(work)
+    print(report.table(record))
+    logger.info("checkpoint written to %s, with report.html", settings.output)
 
 
 def _measures(

@@ -11,7 +11,8 @@ from finetune.data import LABEL_COLUMN, SLICE_COLUMN, STAR_LABELS, STAR_ROUTES, 
 Routes = dict[str, tuple[str, ...]]
 
 CHEAP_BASELINES = ("majority", "tf-idf", "frozen-encoder")
-BASELINES = (*CHEAP_BASELINES, "trainer-defaults")
+TRAINER_DEFAULTS = "trainer-defaults"
+BASELINES = (*CHEAP_BASELINES, TRAINER_DEFAULTS)
 
 
 def parse_routes(text: str) -> Routes:

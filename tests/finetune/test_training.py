@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 from pyarrow import parquet
 from tokenizers import Tokenizer
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TrainingArguments
 
 from finetune import held_out, inference, resumption, splits
+from finetune.errors import FinetuneError
 from finetune.run import run
 from finetune.settings import Settings
 
@@ -286,6 +287,16 @@ def test_a_resumed_run_gives_the_same_model(ordeal: Ordeal, finished: Finished) 
     """Killed, terminated and resumed, the run ends with the weights it has when left alone."""
     weights = [(output / "model.safetensors").read_bytes() for output in (ordeal.output, finished.output)]
     assert weights[0] == weights[1]
+
+
+def test_the_longest_baseline_needs_one_process(
+    reviews: Path, tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under torchrun the baseline that trains by itself is refused before anything is read."""
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    with pytest.raises(FinetuneError, match="trainer-defaults needs one process"):
+        run(settings(reviews, tmp_path / "out", "--baselines", "majority,trainer-defaults"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_torchrun(tmp_path: Path, reviews: Path, tiny_bert: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from finetune.urgency import membership
 
 MOST_FAILURES = 0.01  # names, places and pronouns say nothing about how urgent a comment is
 EXAMPLES = 3  # of failures, to see what kind they are
+QUOTED = 160  # characters of each
 
 Classify = Callable[[Sequence[str]], Probabilities]
 
@@ -112,8 +114,14 @@ def _failure(case: Pair | Demand, places: Mapping[str, int], urgencies: list[str
         changed = places[case.changed]
         if place == changed:
             return ""
-        return f"{urgencies[place]}: {case.text!r}, {urgencies[changed]}: {case.changed!r}"
+        return f"{urgencies[place]}: {_quote(case.text)}, {urgencies[changed]}: {_quote(case.changed)}"
     named = urgencies.index(urgencies[case.place])
     if (place == named) == case.only:
         return ""
-    return f"{urgencies[place]}, should {'' if case.only else 'not '}be {urgencies[named]}: {case.text!r}"
+    return (
+        f"{urgencies[place]}, should {'' if case.only else 'not '}be {urgencies[named]}: {_quote(case.text)}"
+    )
+
+
+def _quote(text: str) -> str:
+    return f"“{shorten(text, QUOTED, placeholder=' …')}”"

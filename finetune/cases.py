@@ -58,9 +58,14 @@ _PLACES = (
     "Lyon Istanbul Manila Oslo Detroit Tehran Madrid Bogota Kyiv Perth Shanghai Leeds Algiers Prague Hanoi"
 )
 PLACES = _PLACES.split()
-# he, him, his; a template puts the verb into a form that all take.
-PRONOUNS = (("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))
+# The templates put verbs into a form that all of them take.
+PRONOUNS = (
+    {"he": "he", "him": "him", "his": "his"},
+    {"he": "she", "him": "her", "his": "her"},
+    {"he": "they", "him": "them", "his": "their"},
+)
 
+THINGS = ("phone", "blender", "jacket", "keyboard", "tent", "printer", "coffee machine", "bicycle lamp")
 WITH_NAME = (
     "{name} from the support team solved my problem in five minutes.",
     "{name} from the support team hung up on me twice.",
@@ -98,20 +103,20 @@ WITH_PLACE = (
     "My card was charged in {place}, where I have never been. Please block it immediately.",
 )
 WITH_PRONOUN = (
-    "My doctor recommended this pillow, and {he} could not have been more right.",
-    "I gave the headphones to a colleague, and {he} gave them back after an hour because of the noise.",
-    "The agent was patient, and I want to thank {him} for it.",
-    "The agent was rude, and I never want to speak to {him} again.",
-    "My cousin said the mixer saved {his} kitchen.",
-    "My cousin said the mixer burned {his} hand.",
-    "The electrician said that {he} would never install this brand, since the plastic melts.",
-    "I asked the seller for a refund, and {he} simply stopped answering.",
-    "A friend wears these shoes at {his} work every day and loves them.",
-    "The nurse told us that {he} had seen this thermometer fail before, and it did.",
-    "The teacher uses the projector in {his} lessons and finds it acceptable, if a bit dark.",
-    "The courier left {his} number and called before coming. Great service.",
-    "The courier did not leave {his} number and took the parcel away again. Third time this week.",
-    "My partner found the chair comfortable, but {he} would have liked a higher back.",
+    "My doctor recommended this {thing}, and {he} could not have been more right.",
+    "I gave the {thing} to a colleague, and {he} gave it back after an hour because of the noise.",
+    "The agent was patient with my questions about the {thing}, and I want to thank {him} for it.",
+    "The agent was rude when I called about the {thing}, and I never want to speak to {him} again.",
+    "My cousin said the {thing} saved {his} holiday.",
+    "My cousin said the {thing} burned {his} hand.",
+    "The electrician said that {he} would never buy a {thing} of this brand, since the plastic melts.",
+    "I asked the seller of the {thing} for a refund, and {he} simply stopped answering.",
+    "A friend uses this {thing} at {his} work every day and loves it.",
+    "The nurse told us that {he} had seen this {thing} fail before, and it did.",
+    "The teacher takes the {thing} to {his} lessons and finds it acceptable, if a bit heavy.",
+    "The courier with the {thing} left {his} number and called before coming. Great service.",
+    "The courier did not leave {his} number and took the {thing} away again. Third time this week.",
+    "My partner likes the {thing}, but {he} would have chosen another colour.",
 )
 NEUTRAL = (
     "I ordered it on a Tuesday.",
@@ -124,7 +129,6 @@ NEUTRAL = (
     "It came in the afternoon.",
 )
 
-THINGS = ("phone", "blender", "jacket", "keyboard", "tent", "printer", "coffee machine", "bicycle lamp")
 NOT_GOOD = (
     "This {thing} is not good.",
     "I am not happy with this {thing}.",
@@ -190,7 +194,7 @@ def capabilities() -> tuple[Capability, ...]:
         ),
         Capability(
             "pronouns swapped",
-            _swapped(WITH_PRONOUN, [dict(zip(("he", "him", "his"), p, strict=True)) for p in PRONOUNS], draw),
+            _swapped(WITH_PRONOUN, PRONOUNS, draw),
             required=True,
         ),
         Capability("typos", _changed(comments, lambda text: _with_typos(text, draw))),
@@ -212,21 +216,18 @@ def _comments(draw: random.Random) -> list[str]:
 
 
 def _swapped(templates: Sequence[str], fillings: Sequence[dict[str, str]], draw: random.Random) -> list[Pair]:
-    pairs = [
-        Pair(_capital(template.format(**one)), _capital(template.format(**other)))
+    pairs = {
+        Pair(*(template.format(thing=thing, **filling) for filling in two)): None
         for template in templates
-        for one, other in itertools.combinations(fillings, 2)
-    ]
-    return draw.sample(pairs, min(SLOT_PAIRS, len(pairs)))
+        for two in itertools.combinations(fillings, 2)
+        for thing in THINGS
+    }
+    return draw.sample(list(pairs), min(SLOT_PAIRS, len(pairs)))
 
 
 def _changed(comments: Sequence[str], change: Callable[[str], str]) -> list[Pair]:
     pairs = (Pair(text, change(text)) for text in comments)
     return [pair for pair in pairs if pair.text != pair.changed]
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _with_typos(text: str, draw: random.Random) -> str:

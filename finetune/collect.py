@@ -50,10 +50,14 @@ class Correction(NamedTuple):
 def main(argv: Sequence[str]) -> int:
     """Collect into a file; returns 0."""
     options = _parser().parse_args(argv)
+    # It logs each try; what matters is said once, at the end.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         corrections, ignored = newest(
             parse(record.key, record.value, options.text_field, options.labels)
-            for record in _records(options.bootstrap_servers, options.topic, options.kafka_config)
+            for record in _records(
+                options.bootstrap_servers, options.topic, vars(options).get("kafka_config", {})
+            )
         )
     except KafkaError as error:
         raise FeedbackError(
@@ -148,11 +152,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--bootstrap-servers", required=True, metavar="HOST:PORT", help="brokers, several with commas"
+        "--bootstrap-servers",
+        required=True,
+        default=argparse.SUPPRESS,
+        metavar="HOST:PORT",
+        help="brokers, several with commas",
     )
     parser.add_argument("--topic", default="comments.feedback", metavar="NAME", help="where corrections are")
     parser.add_argument(
-        "--output", type=_output, required=True, metavar="FILE", help=f"the rows; the name ends in {FORMAT}"
+        "--output",
+        type=_output,
+        required=True,
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help=f"the rows; the name ends in {FORMAT}",
     )
     parser.add_argument(
         "--text-field", default="text", metavar="NAME", help="the message's field with the comment"
@@ -171,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kafka-config",
         type=_config,
-        default={},
+        default=argparse.SUPPRESS,
         metavar="FILE",
         help="a JSON object with more arguments of kafka-python's KafkaConsumer, for a login or TLS",
     )

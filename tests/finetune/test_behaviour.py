@@ -85,8 +85,8 @@ def test_who_cannot_read_capitals() -> None:
 def test_failures_are_shown() -> None:
     """A failure says in words what came out, what would have been right, and of which text."""
     always_low = outcomes(lambda _: 4)
-    assert always_low["sarcasm"].examples[0].startswith("low, should not be low: '")
-    assert always_low["urgency without anger"].examples[0].startswith("low, should be high: '")
+    assert always_low["sarcasm"].examples[0].startswith("low, should not be low: “")
+    assert always_low["urgency without anger"].examples[0].startswith("low, should be high: “")
     capitals = outcomes(lambda text: 0 if text.isupper() else 4)["ALL CAPS"].examples[0]
     assert capitals.startswith("low: ")
     assert ", high: " in capitals

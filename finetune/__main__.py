@@ -12,7 +12,7 @@ from finetune.errors import FinetuneError, Interrupted
 from finetune.settings import parse_settings
 
 # What can be asked for instead of training, and the module that does it.
-COMMANDS = {"advise": "advice", "check": "behaviour", "collect": "collect"}
+COMMANDS = {"advise": "advice", "check": "behaviour", "collect": "collect", "measure": "measuring"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -184,8 +184,8 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
         description="Fine-tune a pretrained BERT on labelled comments. "
         "Runs on one CPU or GPU, or on several GPUs as `torchrun --nproc_per_node N -m finetune …`.",
         epilog="Then: `python -m finetune advise` names the weight that misses few enough urgent comments, "
-        "`check` tries a checkpoint with sentences made for it, `collect` turns people's corrections into "
-        "training rows; each has its own --help.",
+        "`measure` prints how good it is, also on other comments, `check` tries it with sentences made for "
+        "that, `collect` turns people's corrections into training rows; each has its own --help.",
     )
     for setting in fields(Settings):
         # argparse parses a default that is a string as it parses the flag.

@@ -94,7 +94,20 @@ def table(record: dict[str, Any]) -> str:
             for label, row in zip(labels, measures["confusion"], strict=True)
         ),
     ]
+    if record["baselines"]:
+        lines += ["", *_against_baselines(record)]
     return "\n".join(lines)
+
+
+def _against_baselines(record: dict[str, Any]) -> list[str]:
+    urgency = next(iter(record["routes"]))
+    lines = [f"{'Baselines':<18}accuracy  macro F1  Brier  recall of {urgency}"]
+    for name, one in {"this model": record["measures"], **record["baselines"]}.items():
+        recall = f"{one['urgency'][urgency]['recall']:.3f}".rjust(11 + len(urgency))
+        lines.append(
+            f"  {name:<16}{one['accuracy']:8.3f}{one['macro_f1']:10.3f}{one['brier_score']:7.3f}{recall}"
+        )
+    return lines
 
 
 _SCALARS = (

@@ -252,6 +252,8 @@ def test_measures_are_printed(finished: Finished) -> None:
         "high",
         "low",
         "Confusion",
+        "Baselines",
+        "frozen-encoder",
     ):
         assert part in finished.printed
 

@@ -9,7 +9,7 @@ import numpy as np
 from consumer import messages
 from consumer.classifier import Classifier
 from consumer.errors import BadMessage, DeadLetterRefused
-from consumer.messages import Model, Outgoing, now
+from consumer.messages import Comment, Model, Outgoing, now
 from consumer.routing import Routing
 from consumer.settings import Settings
 
@@ -27,6 +27,11 @@ class Labeller:
         self._classifier = classifier
         self._routing = routing
         self._model = model
+        self._topics = {
+            (urgency, split): settings.topic(urgency, split)
+            for urgency in routing.urgencies
+            for split in (None, *settings.splits)
+        }
 
     def label(self, records: list[Any]) -> list[Outgoing]:
         """Label each comment, and make a dead letter of each record that has none or that the model fails at.
@@ -35,24 +40,25 @@ class Labeller:
             SessionFailed: the model fails at everything.
         """
         read_at = now()
-        texts: dict[int, str] = {}
+        read: dict[int, Comment] = {}
         outgoing: dict[int, Outgoing] = {}
         for index, record in enumerate(records):
             try:
-                texts[index] = self._text(record)
+                read[index] = self._comment(record)
             except BadMessage as bad:
                 outgoing[index] = self._dead_letter(record, bad, read_at, self._max_timestamp_age)
-        if texts:
-            probabilities = self._classifier.classify(list(texts.values()))
+        if read:
+            probabilities = self._classifier.classify([comment.text for comment in read.values()])
             if np.isnan(probabilities).any():
                 self._classifier.require_working()
             urgencies = self._routing.urgency(probabilities)
             labels = [self._model.labels[column] for column in probabilities.argmax(axis=1)]
             rows = probabilities.astype(np.float64).round(DECIMALS).tolist()
-            for index, urgency, label, row in zip(texts, urgencies, labels, rows, strict=True):
-                outgoing[index] = self._labelled(records[index], urgency, label, row, read_at)
+            for index, urgency, label, row in zip(read, urgencies, labels, rows, strict=True):
+                topic = self._topics.get((urgency, read[index].split), self._topics[urgency, None])
+                outgoing[index] = self._labelled(records[index], topic, urgency, label, row, read_at)
                 if self._settings.log_texts:
-                    _log_text(records[index], texts[index], outgoing[index])
+                    _log_text(records[index], read[index].text, outgoing[index])
         return [outgoing[index] for index in range(len(records))]
 
     def refused(self, record: Any, sent: Outgoing, error: str) -> Outgoing:
@@ -76,21 +82,22 @@ class Labeller:
             " and set its cleanup.policy to delete; the message is not lost, it will be read again"
         )
 
-    def _text(self, record: Any) -> str:
+    def _comment(self, record: Any) -> Comment:
         # First of all, so that nobody can make it parse what it will not publish.
         if (size := messages.size(record)) > self._settings.max_message_bytes:
             raise BadMessage("too-large", f"it has {size} bytes")
-        return messages.text_of(record.value, self._settings.input_format, self._settings.text_field)
+        asked = self._settings
+        return messages.comment_of(record.value, asked.input_format, asked.text_field, asked.split_by)
 
     def _labelled(
-        self, record: Any, urgency: str, label: str, probabilities: list[float], read_at: int
+        self, record: Any, topic: str, urgency: str, label: str, probabilities: list[float], read_at: int
     ) -> Outgoing:
         try:
             if math.isnan(probabilities[0]):
                 raise BadMessage("unclassifiable", messages.REASONS["unclassifiable"])
             labelled = messages.labelled(
                 record,
-                topic=self._settings.topic(urgency),
+                topic=topic,
                 urgency=urgency,
                 label=label,
                 probabilities=probabilities,

@@ -37,6 +37,13 @@ REASONS: Final = {
 }
 
 
+class Comment(NamedTuple):
+    """What is read of a message: its text, and its field that splits the topics, None if it has none."""
+
+    text: str
+    split: str | None = None
+
+
 class Outgoing(NamedTuple):
     """A record to publish.
 
@@ -82,8 +89,16 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def text_of(value: bytes | None, input_format: InputFormat, text_field: str) -> str:
+def comment_of(
+    value: bytes | None, input_format: InputFormat, text_field: str, split_by: str = ""
+) -> Comment:
     """Find the comment in a record's value.
+
+    Args:
+        value: the record's.
+        input_format: how it holds the comment.
+        text_field: the field of a JSON object that holds the text.
+        split_by: the field that splits the topics, which counts if it is a string or a whole number.
 
     Returns:
         The text, with U+FFFD in place of half a surrogate pair, which JSON can hold and UTF-8 cannot.
@@ -95,10 +110,14 @@ def text_of(value: bytes | None, input_format: InputFormat, text_field: str) -> 
         raise BadMessage("null-value", REASONS["null-value"])
     if isinstance(value, Unreadable):
         raise BadMessage("unreadable", REASONS["unreadable"])
-    text = _decoded(value) if input_format == "text" else _field(value, text_field)
+    if input_format == "text":
+        text, split = _decoded(value), None
+    else:
+        document = _object(value)
+        text, split = _text(document, text_field), _split(document.get(split_by))
     if not any(character.isprintable() and character != " " for character in text):
         raise BadMessage("text-empty", REASONS["text-empty"])
-    return json_object.readable(text)
+    return Comment(json_object.readable(text), split)
 
 
 def _decoded(value: bytes) -> str:
@@ -108,16 +127,24 @@ def _decoded(value: bytes) -> str:
         raise BadMessage("not-utf8", f"byte {error.start}: {error.reason}") from None
 
 
-def _field(value: bytes, name: str) -> str:
+def _object(value: bytes) -> dict[str, Any]:
     document = json_object.parse(value)
     if not isinstance(document, dict):
         raise BadMessage("not-an-object", f"the value is a JSON {_json_type(document)}")
+    return document
+
+
+def _text(document: dict[str, Any], name: str) -> str:
     if name not in document:
         raise BadMessage("text-missing", f"the object has no field {name!r}")
     text = document[name]
     if not isinstance(text, str):
         raise BadMessage("text-not-a-string", f"the field {name!r} is a JSON {_json_type(text)}")
     return text
+
+
+def _split(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _json_type(value: object) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from consumer.errors import SettingsError
 
 DEAD_LETTER = "dead-letter"
-_TOPIC_PART = re.compile(r"[A-Za-z0-9._-]+")
+TOPIC_PART = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def parse_routes(routes: str) -> dict[str, tuple[str, ...]]:
@@ -27,7 +27,7 @@ def parse_routes(routes: str) -> dict[str, tuple[str, ...]]:
             raise SettingsError(
                 f"--routes: cannot read {part!r}; write it as 'high: 1,2; medium: 3; low: 4,5'"
             )
-        if not _TOPIC_PART.fullmatch(urgency) or urgency == DEAD_LETTER:
+        if not TOPIC_PART.fullmatch(urgency) or urgency == DEAD_LETTER:
             raise SettingsError(
                 f"--routes: {urgency!r} cannot end a topic's name; use letters, digits, '.', '_' and '-',"
                 f" and not {DEAD_LETTER!r}"

@@ -48,7 +48,7 @@ def run(
     classifier = _proved_classifier(model_bundle, settings, metrics)
     if advise:
         precision.advise(model_bundle, classifier, settings.threads)
-    written = (settings.dead_letter_topic, *map(settings.topic, routing.urgencies))
+    written = (settings.dead_letter_topic, *settings.routed_topics)
     needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
     connected = _connect(settings, needed, health, stop)
     if connected is None:

@@ -14,7 +14,9 @@ from consumer.errors import SettingsError
 from consumer.logs import LogFormat
 from consumer.messages import CLASSIFICATION, InputFormat
 from consumer.offsets import OffsetReset
-from consumer.routing import DEAD_LETTER, parse_routes
+from consumer.routing import DEAD_LETTER, TOPIC_PART, parse_routes
+
+LONGEST_TOPIC = 249
 
 # Beside a transaction's time, the loop waits for one request of 10 s, or for a new connection, at most.
 WAIT_SECONDS = 15
@@ -52,6 +54,14 @@ class Settings(Connection):
     routes: str = setting("high: 1,2; medium: 3; low: 4,5", "urgency: labels, most urgent first")
     weights: str = setting(
         "", "how many times worse it is to miss an urgency than another, as 'high: 5'; 1 for those left out"
+    )
+    split_by: str = setting(
+        "", "field of the JSON object that splits the routed topics, so that each team subscribes to its own"
+    )
+    split_values: str = setting(
+        "",
+        "values of that field, with commas, that get topics of their own: comments.high.VALUE; a comment"
+        " without one of them goes to comments.high",
     )
     device: DeviceChoice = setting("auto", "where the model runs; auto takes a usable GPU, else the CPU")
     precision: PrecisionChoice = setting(
@@ -151,9 +161,23 @@ class Settings(Connection):
         False, "debugging only: log every comment's text with its label, and in tracebacks what errors say"
     )
 
-    def topic(self, urgency: str) -> str:
-        """The topic that an urgency's messages go to."""
-        return f"{self.output_prefix}{urgency}"
+    def topic(self, urgency: str, split: str | None = None) -> str:
+        """The topic that an urgency's messages go to, or those of them with one of the split's values."""
+        return f"{self.output_prefix}{urgency}" + ("" if split is None else f".{split}")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The values that get topics of their own."""
+        return tuple(filter(None, map(str.strip, self.split_values.split(","))))
+
+    @property
+    def routed_topics(self) -> list[str]:
+        """Every topic that labelled messages can go to."""
+        return [
+            self.topic(urgency, split)
+            for urgency in parse_routes(self.routes)
+            for split in (None, *self.splits)
+        ]
 
     @property
     def dead_letter_topic(self) -> str:
@@ -197,12 +221,33 @@ def parse(arguments: list[str]) -> Settings:
             f"--text-field: the labelled message has its own {CLASSIFICATION!r} in place of the comment's;"
             " name another field"
         )
-    if parsed_back := [u for u in parse_routes(settings.routes) if settings.topic(u) == settings.input_topic]:
-        raise SettingsError(
-            f"the urgency {parsed_back[0]!r} would be published to the input topic {settings.input_topic!r},"
-            " and be read again; choose another --output-prefix"
-        )
+    _check_topics(settings)
     return settings
+
+
+def _check_topics(settings: Settings) -> None:
+    if bool(settings.split_by) != bool(settings.splits):
+        raise SettingsError(
+            "--split-by and --split-values go together: name a field, and the values it can have"
+        )
+    if settings.split_by and settings.input_format != "json":
+        raise SettingsError(f"--split-by: a message in the format {settings.input_format} has no fields")
+    if wrong := [value for value in settings.splits if not TOPIC_PART.fullmatch(value)]:
+        raise SettingsError(
+            f"--split-values: {wrong[0]!r} cannot end a topic's name; use letters, digits, '.', '_' and '-'"
+        )
+    names = [*settings.routed_topics, settings.dead_letter_topic]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(
+            f"two kinds of messages would go to the topic {twice[0]!r}; name a value or a route anew"
+        )
+    if long := [name for name in names if len(name) > LONGEST_TOPIC]:
+        raise SettingsError(f"Kafka takes topics of {LONGEST_TOPIC} characters at most, not {long[0]!r}")
+    if settings.input_topic in names:
+        raise SettingsError(
+            f"messages would be published to the input topic {settings.input_topic!r}, and be read again;"
+            " choose another --output-prefix"
+        )
 
 
 def _check_flags(arguments: list[str]) -> None:

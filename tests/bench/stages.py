@@ -24,7 +24,7 @@ from consumer.transactions import TransactionalProducer
 # Where it happens, under which name. None of them calls another.
 STAGES = {
     "poll": [(Pipeline, "_poll")],
-    "decode": [(messages, "text_of")],
+    "decode": [(messages, "comment_of")],
     "tokenise": [(TextTokenizer, "tokens")],
     "plan": [(batching, "micro_batches"), (classifier, "_padded")],
     "compute": [(Classifier, "_run")],

@@ -268,7 +268,7 @@ def test_value_above_the_limit_is_not_even_parsed(
     def no_parser(*_: Any) -> None:
         raise AssertionError("parsed")
 
-    monkeypatch.setattr("consumer.messages.text_of", no_parser)
+    monkeypatch.setattr("consumer.messages.comment_of", no_parser)
     value = b"{" * 2000
 
     assert label(classifier, record(value), "--max-message-bytes", "1999").reason == "too-large"

@@ -7,7 +7,7 @@ import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
 from consumer.errors import BadMessage
-from consumer.messages import REASONS, Model, Outgoing, dead_letter, labelled, text_of
+from consumer.messages import REASONS, Model, Outgoing, comment_of, dead_letter, labelled
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -64,7 +64,7 @@ def label(value: bytes, *, input_format: Any = "json", **fields: Any) -> Outgoin
 def test_bad_value_has_its_reason(value: bytes | None, reason: str) -> None:
     """Each kind of value without a comment is refused with its own reason, one of the closed list."""
     with pytest.raises(BadMessage) as caught:
-        text_of(value, "json", "text")
+        comment_of(value, "json", "text")
 
     assert caught.value.reason == reason
     assert reason in REASONS
@@ -72,14 +72,34 @@ def test_bad_value_has_its_reason(value: bytes | None, reason: str) -> None:
 
 def test_text_format_takes_the_value_itself() -> None:
     """With input_format=text the value is the comment, and need not be JSON."""
-    assert text_of("zu spät".encode(), "text", "text") == "zu spät"
+    assert comment_of("zu spät".encode(), "text", "text") == ("zu spät", None)
     with pytest.raises(BadMessage, match="byte 3"):
-        text_of(b"caf\xe9", "text", "text")
+        comment_of(b"caf\xe9", "text", "text")
 
 
 def test_other_text_field() -> None:
     """The comment is read from the field that the setting names."""
-    assert text_of(b'{"text": 1, "body": "late"}', "json", "body") == "late"
+    assert comment_of(b'{"text": 1, "body": "late"}', "json", "body").text == "late"
+
+
+@pytest.mark.parametrize(
+    ("shop", "split"),
+    [
+        ('"books"', "books"),
+        ('" books"', " books"),
+        ("7", "7"),
+        ("1.5", None),
+        ("true", None),
+        ("null", None),
+        ('["books"]', None),
+    ],
+)
+def test_field_that_splits(shop: str, split: str | None) -> None:
+    """A string or a whole number can split, as it stands; anything else is as if it were missing."""
+    value = f'{{"text": "late", "shop": {shop}}}'.encode()
+    assert comment_of(value, "json", "text", "shop") == ("late", split)
+    assert comment_of(value, "json", "text") == ("late", None)
+    assert comment_of(b'{"text": "late"}', "json", "text", "shop") == ("late", None)
 
 
 def test_labelled_message_states_the_classification() -> None:

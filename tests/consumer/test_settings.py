@@ -7,6 +7,7 @@ from consumer.connection import SECRETS
 from consumer.errors import SettingsError
 
 REQUIRED = ["--bundle", "bundle", "--bootstrap-servers", "localhost:9092"]
+SPLIT = [*REQUIRED, "--split-by", "shop", "--split-values"]
 
 
 def test_flag_wins_over_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,12 +41,29 @@ def test_names_of_the_contract() -> None:
         ([*REQUIRED, "--stall-seconds", "45"], "--stall-seconds must be 46 at least"),
         ([*REQUIRED, "--input-topic", "comments.high"], "published to the input topic"),
         ([*REQUIRED, "--routes", "high"], "cannot read 'high'"),
+        ([*REQUIRED, "--split-by", "shop"], "--split-by and --split-values go together"),
+        ([*REQUIRED, "--split-values", "a"], "--split-by and --split-values go together"),
+        ([*SPLIT, "a,b c"], "'b c' cannot end a topic's name"),
+        ([*SPLIT, "a,a"], "two kinds of messages would go to the topic 'comments.high.a'"),
+        ([*SPLIT, "a", "--routes", "high: 1,2; high.a: 3,4,5"], "would go to the topic 'comments.high.a'"),
+        ([*SPLIT, "a", "--input-topic", "comments.low.a"], "published to the input topic"),
+        ([*SPLIT, "a", "--input-format", "text"], "a message in the format text has no fields"),
+        ([*SPLIT, "a" * 240], "Kafka takes topics of 249 characters at most"),
     ],
 )
 def test_wrong_setting_is_named(arguments: list[str], message: str) -> None:
     """A missing or wrong setting is refused by its flag's name, with what is wrong."""
     with pytest.raises(SettingsError, match=message):
         settings.parse(arguments)
+
+
+def test_topics_of_a_split() -> None:
+    """Each urgency has a topic for each value and one for all else, and the dead letters stay together."""
+    parsed = settings.parse([*SPLIT, "books, toys"])
+    assert parsed.routed_topics == [
+        f"comments.{urgency}{end}" for urgency in ("high", "medium", "low") for end in ("", ".books", ".toys")
+    ]
+    assert parsed.dead_letter_topic == "comments.dead-letter"
 
 
 def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:

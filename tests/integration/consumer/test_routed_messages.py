@@ -43,6 +43,32 @@ def test_key_headers_timestamp_and_fields_stay(kafka: Kafka, prefix: str, start:
     assert abs(sum(classification["probabilities"].values()) - 1) < 1e-5
 
 
+def test_topics_split_by_a_field(kafka: Kafka, prefix: str, start: Start) -> None:
+    """A comment goes to the topic of its urgency and its field's value, if that is one of the list."""
+    shops = ["books", "toys", "garden", "../books", None, 7]
+    kafka.create_topics(f"{prefix}comments")
+    sent = [
+        Message(json.dumps({"text": text, "shop": shop}).encode())
+        for text in comments(30, seed=2)
+        for shop in shops
+    ]
+    kafka.produce(f"{prefix}comments", [*sent, Message(b'{"text": "late"}'), Message(b'{"shop": "toys"}')])
+
+    consumer = start("--exit-at-end", "--split-by", "shop", "--split-values", "books,toys,7")
+    assert consumer.wait() == 0
+
+    split = [f"{prefix}{urgency}.{shop}" for urgency in URGENCIES for shop in ("books", "toys", 7)]
+    assert kafka.topics() >= {*consumer.outputs, *split}
+    read = kafka.read(*consumer.outputs, *split, count=len(sent) + 2)
+    assert len(read) == len(sent) + 2
+    for record in read:
+        lane = record.topic.removeprefix(prefix).split(".", 1)
+        value = json.loads(record.value)
+        if lane != ["dead-letter"]:
+            assert lane[0] == value["classification"]["urgency"]
+            assert lane[1:] == ([str(value["shop"])] if value.get("shop") in ("books", "toys", 7) else [])
+
+
 def test_each_bad_message_becomes_a_dead_letter(kafka: Kafka, prefix: str, start: Start) -> None:
     """Each kind of bad message is in the dead letters with its reason, its place and its own bytes."""
     bad: dict[str, bytes | None] = {

@@ -14,7 +14,6 @@ def render(record: dict[str, Any]) -> str:
     name = f"{record['base_model']} on customer comments"
     measures = record["measures"]
     header = ModelCardData(
-        language="en",
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["urgency-router", "star-rating"],

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from finetune.settings import Settings
+from finetune.settings import Settings, command_line
 from finetune.training import WARMUP_SHARE, WEIGHT_DECAY
 
 _LIBRARIES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
@@ -31,6 +31,7 @@ def training_record(
 ) -> dict[str, Any]:
     """Return the content of `training.json`, which export copies into the bundle in part."""
     return {
+        "command": command_line(settings),
         "base_model": settings.base_model,
         "labels": settings.labels,
         "routes": settings.routes,

@@ -1,6 +1,7 @@
 """Every setting of `python -m finetune` once: name, default, unit, why."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -175,6 +176,27 @@ class Settings:
             metavar="N",
         )
     )
+
+
+def command_line(settings: Settings) -> str:
+    """Return the command that runs with these settings; of files it has the names without their folders."""
+    plain = parse_settings(["--data", "", "--output", ""])
+    words = ["python", "-m", "finetune"]
+    for setting in fields(Settings):
+        value = getattr(settings, setting.name)
+        if value != getattr(plain, setting.name):
+            words += [f"--{setting.name.replace('_', '-')}", *_words(value)]
+    return shlex.join(words)
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [path.name for path in value]
+    if isinstance(value, dict):
+        return [";".join(f"{urgency}:{','.join(labels)}" for urgency, labels in value.items())]
+    if isinstance(value, tuple):
+        return [",".join(value)]
+    return [value.name if isinstance(value, Path) else str(value)]
 
 
 def parse_settings(argv: Sequence[str] | None = None) -> Settings:

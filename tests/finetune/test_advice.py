@@ -10,8 +10,10 @@ import pytest
 from pyarrow import parquet
 
 from finetune.__main__ import main
+from finetune.checkpoint import NEEDED
 
 LABELS = ["1", "2", "3", "4", "5"]
+ROUTES = {"high": ["1", "2"], "medium": ["3"], "low": ["4", "5"]}
 
 
 def write_split(path: Path, seed: int, labels: list[int]) -> None:
@@ -32,7 +34,7 @@ def write_split(path: Path, seed: int, labels: list[int]) -> None:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """What advise reads of a checkpoint: 200 comments of each label in each split."""
-    record = {"labels": LABELS, "routes": {"high": ["1", "2"], "medium": ["3"], "low": ["4", "5"]}}
+    record = dict.fromkeys(NEEDED) | {"labels": LABELS, "routes": ROUTES}
     (tmp_path / "training.json").write_text(json.dumps(record))
     for seed, name in enumerate(("validation", "test")):
         write_split(tmp_path / f"{name}.parquet", seed, [number % 5 for number in range(1000)])
@@ -81,6 +83,13 @@ def test_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_an_older_checkpoint(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint from before there was advice ends with 1 and says what it lacks."""
+    (checkpoint / "training.json").write_text('{"labels": []}')
+    assert main(["advise", "--checkpoint", str(checkpoint), "--minimum-recall", "0.9"]) == 1
+    assert "is of an older version, it lacks baselines, max_length" in capsys.readouterr().err
+
+
+def test_without_held_out_comments(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A checkpoint without its held-out comments ends with 1 and says which file is missing."""
     (checkpoint / "validation.parquet").unlink()
     assert main(["advise", "--checkpoint", str(checkpoint), "--minimum-recall", "0.9"]) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from finetune import inference
 from finetune.__main__ import main
+from finetune.checkpoint import NEEDED
 from tests.conftest import comments
 
 ROUTES = {"high": ["1", "2"], "medium": ["3"], "low": ["4", "5"]}
@@ -24,7 +25,11 @@ def measures(accuracy: float, **other: Any) -> dict[str, Any]:
 def write(directory: Path, accuracy: float, baselines: dict[str, Any]) -> str:
     """Write what is read of a checkpoint when no model is asked."""
     directory.mkdir()
-    record = {"routes": ROUTES, "measures": measures(accuracy), "baselines": baselines}
+    record = dict.fromkeys(NEEDED) | {
+        "routes": ROUTES,
+        "measures": measures(accuracy),
+        "baselines": baselines,
+    }
     (directory / "training.json").write_text(json.dumps(record))
     return str(directory)
 

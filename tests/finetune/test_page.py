@@ -61,6 +61,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measures["before_scaling"] = calibration(probabilities, labels)
     measures["calibration_error_by_chance"] = 0.0214
     record = {
+        "command": "python -m finetune --data 'a & b.tsv' --output checkpoint --seed 7",
         "base_model": "tiny",
         "labels": LABELS,
         "routes": ROUTES,
@@ -197,6 +198,7 @@ def test_every_part_is_there(checkpoint: Path) -> None:
     assert f"{100 * record['measures']['accuracy']:.1f} %" in html
     assert "product_category: Garden &amp; home" in html
     assert "5 duplicates were left out" in html
+    assert "<pre>python -m finetune --data &#39;a &amp; b.tsv&#39;" in html
     assert "(below 1 % missed)" in html
     assert html.count("<footer>labelled") == page.WRONG
 

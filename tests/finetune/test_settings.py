@@ -1,8 +1,10 @@
 """The command line."""
 
+import shlex
+
 import pytest
 
-from finetune.settings import parse_routes, parse_settings
+from finetune.settings import command_line, parse_routes, parse_settings
 
 GIVEN = ("--data", "a.tsv", "b.tsv.gz", "--output", "out")
 
@@ -44,6 +46,16 @@ def test_wrong_values(flags: tuple[str, str], said: str, capsys: pytest.CaptureF
     with pytest.raises(SystemExit, match="2"):
         parse_settings([*GIVEN, *flags])
     assert said in capsys.readouterr().err
+
+
+def test_the_command_can_be_given_again() -> None:
+    """The command line of a run's settings gives the same settings, and names only what is no default."""
+    flags = "--labels a,b --routes x:a;y:b --seed 7 --baselines majority --headline-column h --limit 9"
+    settings = parse_settings([*GIVEN, *flags.split(), "--text-column", "a text"])
+    command = shlex.split(command_line(settings))
+    assert command[:3] == ["python", "-m", "finetune"]
+    assert parse_settings(command[3:]) == settings
+    assert "--epochs" not in command
 
 
 def test_help_tells_every_default(capsys: pytest.CaptureFixture[str]) -> None:

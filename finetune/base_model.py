@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from finetune.errors import BaseModelError
+from finetune.evaluation import Scaling
 
 
 def find(name: str) -> Path:
@@ -100,3 +101,14 @@ def load_classifier(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BaseModelError(f"{folder}: the weights cannot be used ({error})") from error
     return cast(PreTrainedModel, model)
+
+
+def scale(model: Any, scaling: Scaling) -> None:
+    """Put a scaling of the logits into the classification layer, so that whoever loads it is calibrated."""
+    with torch.no_grad():
+        layer = model.classifier
+        factor, shift = (
+            torch.tensor(part, dtype=layer.bias.dtype, device=layer.bias.device) for part in scaling
+        )
+        layer.weight.mul_(factor[:, None])
+        layer.bias.mul_(factor).add_(shift)

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from finetune import base_model, training
-from finetune.evaluation import Probabilities, calibrated, measure
+from finetune.evaluation import Probabilities, measure, probabilities_of
 from finetune.settings import TRAINER_DEFAULTS, Settings
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def _trainer_defaults(
     tokenizer: PreTrainedTokenizerBase,
     work: Path,
 ) -> Probabilities:
-    """The same model under `Trainer` as it comes: its epochs, batch and rate, and no temperature."""
+    """The same model under `Trainer` as it comes: its epochs, batch and rate, and no scaling."""
     arguments = TrainingArguments(
         output_dir=str(work),
         use_cpu=not torch.accelerator.is_available(),
@@ -119,4 +119,4 @@ def _trainer_defaults(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(training.Lines())
     trainer.train()
-    return calibrated(np.asarray(trainer.predict(splits["test"]).predictions), 1.0)
+    return probabilities_of(np.asarray(trainer.predict(splits["test"]).predictions))

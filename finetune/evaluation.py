@@ -1,11 +1,11 @@
 """How good a classifier is, from its logits: calibration, and the measures of the test split."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 from sklearn.metrics import (
     accuracy_score,
@@ -24,22 +24,44 @@ Numbers = NDArray[np.integer[Any]]  # [comments], each the place of a label in t
 # Bins of equal width for the calibration error, as many as Guo et al. use.
 CALIBRATION_BINS = 15
 CHANCE_DRAWS = 100
+# Of the normal prior of `fit_scaling`; of 0.25, 0.5, 1 and none the best with 80, 200 and 550 comments.
+PRIOR_DEVIATION = 0.5
 
 
-def fit_temperature(logits: Logits, labels: Numbers) -> float:
-    """Return the temperature that makes the labels likeliest when logits are divided by it.
+class Scaling(NamedTuple):
+    """What makes probabilities out of logits that are too sure: a scale and a shift for each label."""
 
-    Temperature scaling of Guo et al., "On Calibration of Modern Neural Networks" (2017): it changes how sure
-    the model is, never which label it finds most likely. Fit it on comments that were not trained on. The
-    range, 0.05 to 20, keeps a perfectly separated sample from asking for infinite certainty.
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def apply(self, logits: Logits) -> NDArray[np.float64]:
+        """Return the logits, scaled and shifted."""
+        return np.asarray(logits * self.scale + self.shift, dtype=np.float64)
+
+
+def fit_scaling(logits: Logits, labels: Numbers) -> Scaling:
+    """Return the scaling that makes the labels likeliest, without moving far from one scale for all labels.
+
+    Vector scaling of Guo et al., "On Calibration of Modern Neural Networks" (2017), with a normal prior on
+    how far the logarithms of the scales are apart and on the shifts, so that a hundred comments are enough.
+    With many comments of one label a model overfits the others more; one temperature for all cannot mend
+    that. Fit it on comments that were not trained on.
     """
+    comments, count = logits.shape
+    rows = np.arange(comments)
 
-    def negative_log_likelihood(log_temperature: float) -> float:
-        scores = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(scores[np.arange(len(labels)), labels].mean())
+    def parts(parameters: NDArray[np.float64]) -> Scaling:
+        return Scaling(np.exp(parameters[:count]), parameters[count:])
 
-    bounds = np.log([0.05, 20.0])
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x))
+    def loss(parameters: NDArray[np.float64]) -> float:
+        likelihoods = log_softmax(parts(parameters).apply(logits), axis=1)[rows, labels]
+        apart = parameters[:count] - parameters[:count].mean()
+        prior = ((apart**2).sum() + (parameters[count:] ** 2).sum()) / (2 * PRIOR_DEVIATION**2)
+        return float((prior - likelihoods.sum()) / comments)
+
+    # The bounds keep a perfectly separated sample from asking for infinite certainty.
+    bounds = [tuple(np.log([0.05, 20.0]))] * count + [(-5.0, 5.0)] * count
+    return parts(minimize(loss, np.zeros(2 * count), method="L-BFGS-B", bounds=bounds).x)
 
 
 def macro_f1(predicted: Numbers, labels: Numbers, count: int) -> float:
@@ -69,9 +91,9 @@ def measure(
     }
 
 
-def calibrated(logits: Logits, temperature: float) -> Probabilities:
-    """Return the probabilities that logits mean at a temperature."""
-    return np.asarray(softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1))
+def probabilities_of(logits: Logits) -> Probabilities:
+    """Return what logits mean."""
+    return np.asarray(softmax(np.asarray(logits, dtype=np.float64), axis=1))
 
 
 def calibration(probabilities: Probabilities, labels: Numbers) -> dict[str, float]:

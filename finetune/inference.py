@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from finetune import base_model, checkpoint
-from finetune.evaluation import Probabilities, calibrated
+from finetune.evaluation import Probabilities, probabilities_of
 
 BATCH = 32
 
@@ -26,8 +26,8 @@ def load(directory: Path) -> Callable[[Sequence[str]], Probabilities]:
     tokenizer = base_model.load_tokenizer(directory)
     model: Any = base_model.load_classifier(directory, record["labels"])
     model.to(base_model.device())
-    return lambda texts: calibrated(
-        logits(model, tokenizer, texts, record["max_length"]), record["temperature"]
+    return lambda texts: probabilities_of(
+        logits(model, tokenizer, texts, record["max_length"]) / record["temperature"]
     )
 
 

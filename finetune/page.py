@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from finetune import checkpoint, figures, held_out, urgency
-from finetune.evaluation import calibrated, reliability
+from finetune.evaluation import reliability
 from finetune.held_out import HeldOut
 from finetune.slices import slices
 
@@ -38,13 +38,12 @@ def render(directory: Path) -> str:
     )
     cost = urgency.Costs.of(test.probabilities, test.labels, labels, record["routes"])
     marked = [cost.at(weight) for weight in WEIGHTS]
-    raw = calibrated(np.log(np.maximum(test.probabilities, np.finfo(float).tiny)), 1 / record["temperature"])
     pictures = {
         "labels": figures.labels(record["data"]["labels"]),
         "lengths": figures.lengths([*validation.tokens, *test.tokens], record["max_length"]),
         "learning": figures.learning(record["history"]),
         "reliability": figures.reliability(
-            reliability(raw, test.labels), reliability(test.probabilities, test.labels)
+            record["measures"]["before_scaling"]["reliability"], reliability(test.probabilities, test.labels)
         ),
         "misses": figures.misses(cost.curve(), marked, next(iter(record["routes"]))),
     }

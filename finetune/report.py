@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from finetune.evaluation import Scaling
 from finetune.settings import Settings, command_line
 from finetune.training import WARMUP_SHARE, WEIGHT_DECAY
 
@@ -20,7 +21,7 @@ def training_record(
     settings: Settings,
     *,
     max_length: int,
-    temperature: float,
+    scaling: Scaling,
     best_epoch: float,
     history: list[dict[str, float]],
     data: dict[str, Any],
@@ -36,7 +37,8 @@ def training_record(
         "labels": settings.labels,
         "routes": settings.routes,
         "max_length": max_length,  # tokens, special ones included
-        "temperature": temperature,  # divide the logits by it before softmax
+        "temperature": 1.0,  # to divide the logits by; the scaling is in the classification layer
+        "scaling": {"scale": scaling.scale.tolist(), "shift": scaling.shift.tolist()},
         "seed": settings.seed,
         "data": data,
         "slice_column": settings.slice_column,
@@ -80,7 +82,6 @@ def table(record: dict[str, Any]) -> str:
             for name in _SCALARS
             if measures.get(name) is not None
         ),
-        f"  temperature                {record['temperature']:7.3f}",
         "",
         "Urgency     recall  precision  comments",
         *(

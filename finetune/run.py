@@ -81,12 +81,13 @@ def _write(
     work: Path,
 ) -> None:
     """Measure the model, and publish the checkpoint with all that is said of it."""
-    temperature = evaluation.fit_temperature(logits["validation"], np.array(data["validation"]["labels"]))
-    probabilities = {name: evaluation.calibrated(logits[name], temperature) for name in HELD_OUT}
+    scaling = evaluation.fit_scaling(logits["validation"], np.array(data["validation"]["labels"]))
+    base_model.scale(trainer.model, scaling)
+    probabilities = {name: evaluation.probabilities_of(scaling.apply(logits[name])) for name in HELD_OUT}
     record = report.training_record(
         settings,
         max_length=max_length,
-        temperature=temperature,
+        scaling=scaling,
         best_epoch=(trainer.state.best_global_step or 0) * settings.epochs / trainer.state.max_steps,
         history=training.history(trainer),
         data=json.loads((work / "data" / "record.json").read_text()),
@@ -94,7 +95,7 @@ def _write(
         baselines=resumption.once(
             work / "baselines", lambda folder: baselines.measure_all(settings, data, base, tokenizer, folder)
         ),
-        behaviour=_behaviour(settings, trainer, tokenizer, max_length, temperature),
+        behaviour=_behaviour(settings, trainer, tokenizer, max_length),
         world_size=trainer.args.world_size,
     )
     checkpoint = work / "checkpoint"
@@ -115,9 +116,13 @@ def _measures(
     settings: Settings, split: Dataset, logits: evaluation.Logits, probabilities: evaluation.Probabilities
 ) -> dict[str, Any]:
     labels = np.array(split["labels"])
+    before = evaluation.probabilities_of(logits)
     return {
         **evaluation.measure(probabilities, labels, settings.labels, settings.routes),
-        "before_scaling": evaluation.calibration(evaluation.calibrated(logits, 1.0), labels),
+        "before_scaling": {
+            **evaluation.calibration(before, labels),
+            "reliability": evaluation.reliability(before, labels),
+        },
         "calibration_error_by_chance": evaluation.calibration_error_by_chance(probabilities),
     }
 
@@ -127,13 +132,11 @@ def _behaviour(
     trainer: Trainer,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-    temperature: float,
 ) -> list[dict[str, Any]]:
     logger.info("trying it with sentences made for that")
 
     def classify(texts: Sequence[str]) -> evaluation.Probabilities:
-        logits = inference.logits(trainer.model, tokenizer, texts, max_length)
-        return evaluation.calibrated(logits, temperature)
+        return evaluation.probabilities_of(inference.logits(trainer.model, tokenizer, texts, max_length))
 
     return behaviour.as_json(behaviour.check(classify, settings.labels, settings.routes))
 

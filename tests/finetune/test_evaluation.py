@@ -1,4 +1,4 @@
-"""Temperature scaling and the measures, against values worked out by hand."""
+"""Scaling and the measures, against values worked out by hand."""
 
 import math
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from finetune.evaluation import (
-    calibrated,
     calibration,
     calibration_error_by_chance,
-    fit_temperature,
+    fit_scaling,
     measure,
+    probabilities_of,
     reliability,
 )
 
@@ -30,24 +30,42 @@ def measured(true: list[int], predicted: list[int], names: tuple[str, ...] = STA
     return measure(np.eye(len(names))[predicted], np.array(true), names, routes)
 
 
-def test_temperature_undoes_overconfidence() -> None:
-    """Logits drawn from known probabilities and then tripled are given back their scale."""
+def drawn(count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Logits and labels that were drawn with the probabilities the logits mean."""
     draw = np.random.default_rng(0)
-    logits = draw.normal(size=(20_000, 5))
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels = (probabilities.cumsum(axis=1) > draw.random((20_000, 1))).argmax(axis=1)
-    assert fit_temperature(3 * logits, labels) == pytest.approx(3.0, rel=0.03)
+    logits = draw.normal(size=(count, 5))
+    limits = np.exp(logits).cumsum(axis=1) / np.exp(logits).sum(axis=1, keepdims=True)
+    return logits, (limits[:, :-1] < draw.random((count, 1))).sum(axis=1)
 
 
-def test_temperature_of_two_logits() -> None:
-    """Three right of four with a margin of 1 make the temperature that gives three quarters."""
-    logits = np.array([[1.0, 0.0]] * 4)
-    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(1 / math.log(3), rel=1e-4)
+def test_scaling_undoes_overconfidence() -> None:
+    """Logits that were tripled are given back their scale, and no shift."""
+    logits, labels = drawn(20_000)
+    scaling = fit_scaling(3 * logits, labels)
+    assert scaling.scale == pytest.approx(1 / 3, rel=0.1)
+    assert scaling.shift == pytest.approx(0, abs=0.05)
 
 
-def test_temperature_is_bounded() -> None:
+def test_scaling_undoes_a_shift_of_one_label() -> None:
+    """A label that is overrated, and too sure of itself, is put back among the others."""
+    logits, labels = drawn(20_000)
+    wrong = logits.copy()
+    wrong[:, 2] = 2 * logits[:, 2] + 1
+    scaled = fit_scaling(wrong, labels).apply(wrong)
+    assert probabilities_of(scaled) == pytest.approx(probabilities_of(logits), abs=0.03)
+    assert np.abs(probabilities_of(wrong) - probabilities_of(logits)).max() > 0.3
+
+
+def test_few_comments_move_little() -> None:
+    """Ten comments that are all of one label are no reason to give the others up."""
+    logits, _ = drawn(10)
+    scaled = fit_scaling(logits, np.full(10, 4)).apply(logits)
+    assert probabilities_of(scaled)[:, :4].sum(axis=1).min() > 0.02
+
+
+def test_scaling_is_bounded() -> None:
     """A sample without an error does not ask for infinite certainty."""
-    assert fit_temperature(certain([0, 1, 2]), np.array([0, 1, 2])) >= 0.05
+    assert fit_scaling(certain([0, 1, 2]), np.array([0, 1, 2])).scale.max() <= 20
 
 
 def test_accuracy_and_confusion() -> None:
@@ -134,10 +152,9 @@ def test_calibration_error_by_chance() -> None:
     assert calibration_error_by_chance(np.array([[1.0, 0.0]])) == 0
 
 
-def test_temperature_is_applied() -> None:
-    """Probabilities are those of the logits divided by the temperature."""
-    logits = np.array([[math.log(81), 0.0]])
-    assert calibrated(logits, 2.0) == pytest.approx(np.array([[0.9, 0.1]]))
+def test_logits_are_probabilities() -> None:
+    """Logits mean the probabilities whose logarithms they are, up to a number for all."""
+    assert probabilities_of(np.array([[math.log(9) + 7, 7]])) == pytest.approx(np.array([[0.9, 0.1]]))
 
 
 def test_urgency_sums_probabilities() -> None:

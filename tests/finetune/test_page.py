@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pyarrow import parquet
 
 from finetune import model_card, page
-from finetune.evaluation import calibration, measure
+from finetune.evaluation import calibration, measure, reliability
 
 CHROMIUM = shutil.which("chromium")
 LABELS = ["1", "2", "3", "4", "5"]
@@ -58,7 +58,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     history += [
         {"epoch": epoch, "eval_loss": 1.3 - epoch / 9, "eval_macro_f1": epoch / 5} for epoch in (1, 2, 3)
     ]
-    measures["before_scaling"] = calibration(probabilities, labels)
+    bins = reliability(probabilities, labels)
+    measures["before_scaling"] = {**calibration(probabilities, labels), "reliability": bins}
     measures["calibration_error_by_chance"] = 0.0214
     record = {
         "command": "python -m finetune --data 'a & b.tsv' --output checkpoint --seed 7",
@@ -66,7 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "labels": LABELS,
         "routes": ROUTES,
         "max_length": 64,
-        "temperature": 1.4,
+        "temperature": 1.0,
         "seed": 7,
         "slice_column": "product_category",
         "data": {

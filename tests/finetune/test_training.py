@@ -169,7 +169,8 @@ def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> No
     }
     assert record["hyperparameters"]["epochs"] == 12
     assert record["versions"].keys() >= {"torch", "transformers", "datasets"}
-    assert 0.05 <= record["temperature"] <= 20
+    assert record["temperature"] == 1
+    assert len(record["scaling"]["scale"]) == len(record["scaling"]["shift"]) == 5
 
 
 def test_the_measures_are_the_saved_models(finished: Finished) -> None:
@@ -222,6 +223,7 @@ def test_baselines_and_behaviour_are_in_the_record(finished: Finished) -> None:
 def test_scaling_is_measured(finished: Finished) -> None:
     """The record says what the calibration was before scaling."""
     before = finished.record["measures"]["before_scaling"]
+    assert sum(one["comments"] for one in before["reliability"]) == 30
     assert before["brier_score"] != finished.record["measures"]["brier_score"]
     assert 0 <= before["expected_calibration_error"] <= 1
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
 
 from finetune import base_model
 from finetune.errors import BaseModelError
+from finetune.evaluation import Scaling
 from finetune.settings import parse_settings
 
 DEFAULT = parse_settings(["--data", "x", "--output", "y"]).base_model
@@ -78,6 +80,17 @@ def test_labels_go_into_the_config(tiny_bert: Path) -> None:
     assert model.config.label2id == {"angry": 0, "so so": 1, "calm": 2}
     assert model.classifier.weight.shape == (3, 32)
     assert model.dtype == torch.float32
+
+
+def test_scaling_is_in_the_last_layer(tiny_bert: Path) -> None:
+    """A scaled model gives the logits that scaling those of the model before gives."""
+    model = base_model.load_classifier(tiny_bert, ("a", "b", "c")).eval()
+    torch.nn.init.normal_(model.classifier.bias)
+    ids = {"input_ids": torch.tensor([[2, 7, 9, 3]])}
+    before = model(**ids).logits.detach().numpy()
+    scaling = Scaling(np.array([0.5, 2.0, 1.0]), np.array([0.0, 1.0, -3.0]))
+    base_model.scale(model, scaling)
+    assert model(**ids).logits.detach().numpy() == pytest.approx(scaling.apply(before), abs=1e-5)
 
 
 def test_only_bert_is_taken(tiny_bert: Path, tmp_path: Path) -> None:

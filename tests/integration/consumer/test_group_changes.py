@@ -33,18 +33,22 @@ SECONDS = 60.0
 HELD_UP_SECONDS = 16
 
 
-def visit(kafka: Kafka, prefix: str) -> None:
-    """Join the group, stay for a moment, and leave, having read and committed nothing."""
-    guest = KafkaConsumer(
+def member(kafka: Kafka, prefix: str, **more: int) -> KafkaConsumer:
+    """A member of the group that reads and commits nothing by itself."""
+    return KafkaConsumer(
         f"{prefix}comments",
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=f"{prefix}group",
         enable_auto_commit=False,
         auto_offset_reset="none",
         partition_assignment_strategy=[CooperativeStickyAssignor()],
-        session_timeout_ms=6000,
-        heartbeat_interval_ms=2000,
+        **more,
     )
+
+
+def visit(kafka: Kafka, prefix: str) -> None:
+    """Join the group, stay for a moment, and leave, having read and committed nothing."""
+    guest = member(kafka, prefix, session_timeout_ms=6000, heartbeat_interval_ms=2000)
     try:
         guest._coordinator.ensure_active_group(timeout_ms=300)
     finally:
@@ -93,15 +97,7 @@ def test_a_join_held_up_is_no_silence(kafka: Kafka, prefix: str, start: Start) -
     """A member whose join another holds up sends no heartbeat meanwhile, and does not say Kafka is away."""
     consumer = start()
     consumer.wait_ready()
-    laggard = KafkaConsumer(
-        f"{prefix}comments",
-        bootstrap_servers=kafka.bootstrap_servers,
-        group_id=f"{prefix}group",
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        partition_assignment_strategy=[CooperativeStickyAssignor()],
-        max_poll_interval_ms=HELD_UP_SECONDS * 1000,
-    )
+    laggard = member(kafka, prefix, max_poll_interval_ms=HELD_UP_SECONDS * 1000)
     try:
         consumer.wait_until(
             lambda: laggard._coordinator.ensure_active_group(timeout_ms=100), "joined by another"

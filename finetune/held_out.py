@@ -12,6 +12,8 @@ from pyarrow import parquet
 from finetune.errors import CheckpointError
 from finetune.evaluation import Numbers, Probabilities
 
+_COLUMNS = ("text", "label", "slice", "tokens", "probabilities")
+
 
 class HeldOut(NamedTuple):
     """A split.
@@ -59,6 +61,3 @@ def read(path: Path, labels: list[str]) -> HeldOut:
         )
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CheckpointError(f"cannot read {path} ({error}): fine-tune again") from None
-
-
-_COLUMNS = ("text", "label", "slice", "tokens", "probabilities")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
+from torch.nn import functional
 from torch.utils.data import Sampler
 from transformers import (
     DataCollatorWithPadding,
@@ -30,7 +31,7 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from finetune.errors import Interrupted
-from finetune.evaluation import macro_f1
+from finetune.evaluation import Numbers, macro_f1
 from finetune.resumption import last_checkpoint
 from finetune.settings import Settings
 
@@ -81,7 +82,18 @@ def make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     splits: dict[str, Dataset],
 ) -> Trainer:
-    """Build a trainer of the split `train` that keeps the epoch with the best macro-F1 on `validation`."""
+    """Build a trainer of the split `train` that keeps the epoch with the best macro-F1 on `validation`.
+
+    Its loss, also on `validation`, is cross-entropy with the weights of `class_weights`.
+    """
+    weights = torch.tensor(
+        class_weights(splits["train"].data.column("labels").to_numpy(), model.config.num_labels),
+        dtype=torch.float32,
+        device=arguments.device,
+    )
+
+    def compute_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: object = None) -> torch.Tensor:
+        return functional.cross_entropy(outputs.logits.float(), labels, weights)
 
     def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
         logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
@@ -93,12 +105,24 @@ def make_trainer(
         train_dataset=splits["train"],
         eval_dataset=splits["validation"],
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8 if arguments.bf16 else None),
+        compute_loss_func=compute_loss,
         compute_metrics=compute_metrics,
     )
     trainer.remove_callback(PrinterCallback)
     if arguments.disable_tqdm and arguments.process_index == 0:
         trainer.add_callback(Lines())
     return trainer
+
+
+def class_weights(labels: Numbers, count: int) -> NDArray[np.float64]:
+    """Return what a comment of each label counts, on average over comments 1: more, the rarer the label is.
+
+    With the inverse square root of its share, halfway between counting comments and counting labels: most
+    reviews have five stars, and counted alike they drown the others. Each label must have a comment.
+    """
+    comments = np.bincount(labels, minlength=count)
+    weights = comments**-0.5
+    return np.asarray(weights * len(labels) / (weights * comments).sum())
 
 
 def train(trainer: Trainer, directory: Path) -> None:

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from datasets import Dataset
 from pyarrow import parquet
+from scipy.special import log_softmax
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, TrainingArguments
 
-from finetune import held_out, inference, resumption, splits
+from finetune import base_model, held_out, inference, resumption, splits, training
+from finetune.data import STAR_LABELS
 from finetune.errors import FinetuneError
 from finetune.run import run
 from finetune.settings import Settings
@@ -243,6 +247,31 @@ def test_a_checkpoint_is_a_base_model(
 def test_the_best_epoch_is_kept(finished: Finished) -> None:
     """The record names the epoch whose model was kept, one of those that were trained."""
     assert finished.record["hyperparameters"]["best_epoch"] in range(1, 13)
+
+
+def test_rarer_labels_weigh_more() -> None:
+    """A comment of a label with a quarter of the comments counts twice as much; the average is 1."""
+    labels = np.repeat([0, 1, 2], [16, 4, 4])
+    weights = training.class_weights(labels, 3)
+    assert weights[1:] / weights[0] == pytest.approx([2, 2])
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_the_loss_is_weighted(tiny_bert: Path, settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """What training minimises is the cross-entropy of each comment, weighted by its label."""
+    labels = np.repeat(np.arange(5), [20, 3, 3, 3, 3])
+    rows = {"input_ids": [[2, 5 + place % 9, 3] for place in range(len(labels))], "labels": labels}
+    split = Dataset.from_dict({**rows, "length": [3] * len(labels)})
+    arguments = training.training_arguments(settings(tmp_path, tmp_path), tmp_path, progress_bar=False)
+    model = base_model.load_classifier(tiny_bert, STAR_LABELS)
+    trainer = training.make_trainer(
+        arguments, model, base_model.load_tokenizer(tiny_bert), {"train": split, "validation": split}
+    )
+    batch = trainer.data_collator([{key: row[key] for key in rows} for row in split])
+    logits = model(input_ids=batch["input_ids"]).logits.detach().numpy()
+    each = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    expected = np.average(each, weights=training.class_weights(labels, 5)[labels])
+    assert trainer.compute_loss(model.eval(), batch).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_measures_are_printed(finished: Finished) -> None:

@@ -10,8 +10,10 @@ from consumer import messages
 from consumer.classifier import Classifier
 from consumer.errors import BadMessage, DeadLetterRefused
 from consumer.messages import Comment, Model, Outgoing, now
+from consumer.metrics import Metrics
 from consumer.routing import Routing
 from consumer.settings import Settings
+from consumer.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +22,36 @@ DECIMALS = 6
 
 
 class Labeller:
-    """Records -> what to publish for each, in the same order."""
+    """Records -> what to publish for each, in the same order.
 
-    def __init__(self, settings: Settings, classifier: Classifier, routing: Routing, model: Model) -> None:
+    Attributes:
+        model: the one that labels.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        classifier: Classifier,
+        routing: Routing,
+        model: Model,
+        shadow: Shadow | None = None,
+    ) -> None:
+        self.model = model
         self._settings = settings
         self._classifier = classifier
         self._routing = routing
-        self._model = model
+        self._shadow = shadow
         self._topics = {
             (urgency, split): settings.topic(urgency, split)
             for urgency in routing.urgencies
             for split in (None, *settings.splits)
         }
+
+    def announce(self, metrics: Metrics) -> None:
+        """Show that it is this model that labels."""
+        metrics.serving(
+            self.model.name, self.model.version, self._classifier.device, self._classifier.precision
+        )
 
     def label(self, records: list[Any]) -> list[Outgoing]:
         """Label each comment, and make a dead letter of each record that has none or that the model fails at.
@@ -48,11 +68,14 @@ class Labeller:
             except BadMessage as bad:
                 outgoing[index] = self._dead_letter(record, bad, read_at, self._max_timestamp_age)
         if read:
-            probabilities = self._classifier.classify([comment.text for comment in read.values()])
+            texts = [comment.text for comment in read.values()]
+            probabilities = self._classifier.classify(texts)
             if np.isnan(probabilities).any():
                 self._classifier.require_working()
             urgencies = self._routing.urgency(probabilities)
-            labels = [self._model.labels[column] for column in probabilities.argmax(axis=1)]
+            labels = [self.model.labels[column] for column in probabilities.argmax(axis=1)]
+            if self._shadow:
+                self._shadow.compare(texts, labels, urgencies)
             rows = probabilities.astype(np.float64).round(DECIMALS).tolist()
             for index, urgency, label, row in zip(read, urgencies, labels, rows, strict=True):
                 topic = self._topics.get((urgency, read[index].split), self._topics[urgency, None])
@@ -101,7 +124,7 @@ class Labeller:
                 urgency=urgency,
                 label=label,
                 probabilities=probabilities,
-                model=self._model,
+                model=self.model,
                 input_format=self._settings.input_format,
                 now=read_at,
                 max_timestamp_age=self._max_timestamp_age,

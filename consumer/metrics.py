@@ -78,11 +78,43 @@ class Metrics:
             ("name", "version", "device", "precision"),
             of_workers="livemax",
         )
+        self.bundle_swaps = self._counter(
+            "bundle_swaps",
+            "New bundles at the bundle's path, by whether they took over or were refused.",
+            ("outcome",),
+        )
+        self.shadow = self._gauge(
+            "shadow_info",
+            "Always 1; the labels say which shadow model compares.",
+            ("name", "version"),
+            of_workers="livemax",
+        )
+        self.shadow_comments = self._counter(
+            "shadow_comments",
+            "Comments that the shadow model classified too, by the label in use and the shadow's.",
+            ("label", "shadow_label"),
+        )
+        self.shadow_agreements = self._counter(
+            "shadow_agreements", "Those of them to which both models give the same urgency."
+        )
+        self.shadow_skipped = self._counter(
+            "shadow_skipped", "Comments of the shadow's share that it was too busy for, or failed at."
+        )
+        self._serving: tuple[str, ...] | None = None
         self._lagging: set[TopicPartition] = set()
         for reason in REASONS:
             self.dead_letters.labels(reason)
         for outcome in ("committed", "failed"):
             self.transactions.labels(outcome)
+        for outcome in ("taken", "refused"):
+            self.bundle_swaps.labels(outcome)
+
+    def serving(self, name: str, version: str, device: str, precision: str) -> None:
+        """Show which model labels from now on."""
+        if self._serving:
+            self._drop(self.model, self._serving)
+        self._serving = (name, version, device, precision)
+        self.model.labels(*self._serving).set(1)
 
     def committed(self, timestamps: Sequence[int], outgoing: Sequence[Outgoing], now: int) -> None:
         """Count what a transaction has published.
@@ -112,13 +144,16 @@ class Metrics:
         """
         self.partitions.set(partitions)
         for lost in self._lagging - lag.keys():
-            # What workers count together keeps its labels: then it is 0 that remains.
-            self.lag.labels(*lost).set(0)
-            with warnings.catch_warnings(action="ignore"):
-                self.lag.remove(*lost)
+            self._drop(self.lag, lost)
         for partition, messages in lag.items():
             self.lag.labels(*partition).set(messages)
         self._lagging = set(lag)
+
+    def _drop(self, gauge: Gauge, labels: Sequence[object]) -> None:
+        # What workers count together keeps its labels: then it is 0 that remains.
+        gauge.labels(*labels).set(0)
+        with warnings.catch_warnings(action="ignore"):
+            gauge.remove(*labels)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(name, text, labels, namespace="urgency_router", registry=self.registry)

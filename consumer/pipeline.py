@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,20 @@ class Pipeline:
         bound: BatchBound,
         metrics: Metrics,
         health: Health,
+        successor: Callable[[], Labeller | None] = lambda: None,
     ) -> None:
+        """Put the parts together.
+
+        Args:
+            consumer: subscribed to the input topic.
+            offsets: where each partition is read from.
+            producer: connected.
+            labeller: makes what is published.
+            bound: how many comments make a batch.
+            metrics: what /metrics shows.
+            health: what the probes ask.
+            successor: asked between two batches for a labeller to go on with.
+        """
         self._consumer = consumer
         self._offsets = offsets
         self._producer = producer
@@ -85,6 +99,7 @@ class Pipeline:
         self._bound = bound
         self._metrics = metrics
         self._health = health
+        self._successor = successor
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
         self._membership: ConsumerGroupMetadata | None = None
@@ -123,6 +138,7 @@ class Pipeline:
     def _turn(self, device: ThreadPoolExecutor) -> None:
         arrived = self._read()
         outgoing = self._computing.result() if self._computing else None
+        self._labeller = self._successor() or self._labeller
         self._computing = device.submit(self._classify, arrived) if arrived else None
         if outgoing is not None:
             self._publish(outgoing)

@@ -23,6 +23,8 @@ from consumer.pipeline import RETRY_SECONDS, Pipeline
 from consumer.retrying import hopeless
 from consumer.routing import Routing
 from consumer.settings import Settings
+from consumer.shadow import Shadow
+from consumer.succession import Succession
 from consumer.transactions import TransactionalProducer
 
 log = logging.getLogger("consumer")
@@ -43,9 +45,10 @@ def run(
         KafkaError: Kafka refuses for good, such as for want of a right.
     """
     model_bundle = bundle.read(settings.bundle)
-    manifest = model_bundle.manifest
-    routing = Routing.build(manifest.labels, settings.routes, settings.weights)
-    classifier = _proved_classifier(model_bundle, settings, metrics)
+    classifier, routing, model = _proved(model_bundle, settings)
+    shadow = _shadow(settings, metrics)
+    labeller = Labeller(settings, classifier, routing, model, shadow)
+    labeller.announce(metrics)
     if advise:
         precision.advise(model_bundle, classifier, settings.threads)
     written = (settings.dead_letter_topic, *settings.routed_topics)
@@ -57,15 +60,24 @@ def run(
     with contextlib.ExitStack() as connections:
         connections.callback(producer.close)
         connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
+        if shadow:
+            connections.enter_context(shadow)
+        succession = connections.enter_context(
+            Succession(
+                settings.bundle,
+                settings.bundle_check_seconds,
+                model.version,
+                lambda new: Labeller(settings, *_proved(new, settings), shadow),
+                metrics,
+            )
+        )
         Pipeline(
             consumer=consumer,
             offsets=Offsets(
                 consumer, settings.input_topic, settings.auto_offset_reset, metrics, producer.topic_id
             ),
             producer=producer,
-            labeller=Labeller(
-                settings, classifier, routing, Model(manifest.name, manifest.version, manifest.labels)
-            ),
+            labeller=labeller,
             bound=BatchBound(
                 max_seconds=settings.max_batch_seconds,
                 max_comments=settings.max_batch_messages,
@@ -73,6 +85,7 @@ def run(
             ),
             metrics=metrics,
             health=health,
+            successor=succession.take,
         ).run(stop, exit_at_end=settings.exit_at_end)
     return 0
 
@@ -108,7 +121,10 @@ def stop_on_signals(*numbers: signal.Signals) -> threading.Event:
     return stop
 
 
-def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics: Metrics) -> Classifier:
+def _proved(model_bundle: bundle.Bundle, settings: Settings) -> tuple[Classifier, Routing, Model]:
+    """Make of a bundle what labels with it, once its golden comments come out as they should."""
+    manifest = model_bundle.manifest
+    routing = Routing.build(manifest.labels, settings.routes, settings.weights)
     classifier = Classifier(
         model_bundle,
         device=settings.device,
@@ -117,7 +133,6 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
         threads=settings.threads,
         gpu_memory=int(settings.gpu_memory_gb * 1e9),
     )
-    manifest = model_bundle.manifest
     log.info(
         "model %s %s on %s in %s: %s",
         manifest.name,
@@ -132,8 +147,16 @@ def _proved_classifier(model_bundle: bundle.Bundle, settings: Settings, metrics:
         len(model_bundle.golden),
         classifier.token_budget,
     )
-    metrics.model.labels(manifest.name, manifest.version, classifier.device, classifier.precision).set(1)
-    return classifier
+    return classifier, routing, Model(manifest.name, manifest.version, manifest.labels)
+
+
+def _shadow(settings: Settings, metrics: Metrics) -> Shadow | None:
+    if settings.shadow_bundle is None:
+        return None
+    # One thread of a CPU: the model in use must not wait for it.
+    alone = settings.model_copy(update={"threads": 1})
+    proved = _proved(bundle.read(settings.shadow_bundle), alone)
+    return Shadow(*proved, settings.shadow_share, metrics)
 
 
 def _connect(

@@ -40,6 +40,19 @@ class Settings(Connection):
     )
 
     bundle: Path = Field(description="directory that `python -m export` wrote")
+    bundle_check_seconds: float = setting(
+        10.0,
+        "how often the bundle's path is looked at; a new version there takes over between two transactions"
+        " once it has proved itself; 0 never",
+        unit="seconds",
+        ge=0,
+    )
+    shadow_bundle: Path | None = setting(
+        None, "a second bundle that classifies the same comments; nothing of it is published but metrics"
+    )
+    shadow_share: float = setting(
+        0.1, "of the comments, how many the shadow classifies too; the text decides which", ge=0, le=1
+    )
     group_id: str = setting(
         "urgency-router", "consumer group; replicas that share the work share it", min_length=1
     )

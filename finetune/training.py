@@ -87,7 +87,7 @@ def make_trainer(
     Its loss, also on `validation`, is cross-entropy with the weights of `class_weights`.
     """
     weights = torch.tensor(
-        class_weights(splits["train"].data.column("labels").to_numpy(), model.config.num_labels),
+        class_weights(splits["train"].data.column("labels").to_numpy(), cast(int, model.config.num_labels)),
         dtype=torch.float32,
         device=arguments.device,
     )

@@ -129,3 +129,15 @@ def tiny_bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
     directory = tmp_path_factory.mktemp("bundle") / "tiny"
     assert main([str(tiny_checkpoint), "--output", str(directory)]) == 0
     return directory
+
+
+@pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of another model, which gives other answers; copy it before changing it."""
+    from export.__main__ import main
+
+    checkpoint = tmp_path_factory.mktemp("other-checkpoint") / "other"
+    build_checkpoint(checkpoint, test_texts=comments(600, seed=3), seed=1)
+    directory = tmp_path_factory.mktemp("other-bundle") / "other"
+    assert main([str(checkpoint), "--output", str(directory), "--variants", "cpu"]) == 0
+    return directory

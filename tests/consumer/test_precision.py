@@ -11,6 +11,7 @@ from consumer import bundle, precision, service, settings
 from consumer.bundle import Bundle
 from consumer.classifier import Classifier
 from consumer.errors import DeviceError, SettingsError
+from consumer.labeller import Labeller
 from consumer.metrics import Metrics
 from tests.conftest import comments
 
@@ -73,7 +74,7 @@ def test_start_says_that_it_is_int8(
     parsed = settings.parse(["--bundle", str(tiny_bundle), *BROKER, "--precision", "int8"])
     metrics = Metrics()
     with caplog.at_level(logging.INFO):
-        service._proved_classifier(whole, parsed, metrics)
+        Labeller(parsed, *service._proved(whole, parsed)).announce(metrics)
 
     labels = {"name": "tiny", "version": whole.manifest.version, "device": "cpu", "precision": "int8"}
     assert "on cpu in int8: --precision int8 is for a CPU" in caplog.text

@@ -1,5 +1,6 @@
 """Flags and environment -> run."""
 
+import importlib
 import logging
 import signal
 import sys
@@ -14,9 +15,14 @@ from consumer.settings import Settings
 
 log = logging.getLogger("consumer")
 
+# What can be asked for instead of the service, and the module that does it.
+COMMANDS = {"replay": "replay"}
+
 
 def main(arguments: list[str]) -> int:
-    """Run the consumer and give the process's exit code."""
+    """Run the consumer, or a command, and give the process's exit code."""
+    if arguments and (command := COMMANDS.get(arguments[0])):
+        return int(importlib.import_module(f"consumer.{command}").main(arguments[1:]))
     try:
         parsed = settings.parse(arguments)
     except SettingsError as error:

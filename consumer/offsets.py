@@ -64,6 +64,7 @@ class Offsets:
         self._topic_id = self._seen_topic_id()
         self._made_again = False
         self._positions_are_foreign = False
+        self._begins: dict[TopicPartition, int] | None = None
         self._held: tuple[int, frozenset[TopicPartition]] | None = None
 
     @property
@@ -130,6 +131,31 @@ class Offsets:
             self._commit(beginnings)
         self._positions_are_foreign = False
 
+    def stretch(
+        self, since: int, until: int
+    ) -> tuple[dict[TopicPartition, range], dict[TopicPartition, int]]:
+        """Have a group that has read nothing yet begin at one time, whatever the setting; give what lies up
+        to another.
+
+        Args:
+            since: milliseconds since 1970; each partition begins with its first message that is not older.
+            until: and ends before its first message that is not older than this.
+
+        Returns:
+            The offsets of each partition, and those that the group had committed before.
+
+        Raises:
+            KafkaError: Kafka does not answer, or refuses.
+        """
+        numbers = self._consumer.partitions_for_topic(self._topic) or ()
+        partitions = [TopicPartition(self._topic, number) for number in numbers]
+        _, ends = self._bounds(partitions)
+        begins, stops = (self._dated(partitions, moment, ends) for moment in (since, until))
+        committed = {partition: at.offset for partition, at in self._committed(partitions).items()}
+        self._begins = begins
+        ranges = {partition: range(begins[partition], stops[partition]) for partition in partitions}
+        return ranges, committed
+
     def start(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that the group has no committed offset for.
 
@@ -143,6 +169,9 @@ class Offsets:
             KafkaError: Kafka does not answer, refuses, or the group is rebalancing.
         """
         self.notice()
+        if self._begins is not None:
+            self._begin_at({partition: self._begins.get(partition, 0) for partition in partitions})
+            return
         if self._reset == "none":
             raise OffsetLost(
                 f"the group has no committed offset for {_names(partitions)} and --auto-offset-reset is none;"
@@ -242,6 +271,16 @@ class Offsets:
             self._consumer.beginning_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS),
             self._consumer.end_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS),
         )
+
+    def _dated(
+        self, partitions: Iterable[TopicPartition], moment: int, ends: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Per partition, the offset of the first message that is not older, or the end."""
+        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, moment), REQUEST_TIMEOUT_MS)
+        return {
+            partition: found[partition].offset if found.get(partition) else end
+            for partition, end in ends.items()
+        }
 
     def _group_has_read(self) -> bool:
         numbers = self._consumer.partitions_for_topic(self._topic) or ()

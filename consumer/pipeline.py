@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -79,6 +79,8 @@ class Pipeline:
         metrics: Metrics,
         health: Health,
         successor: Callable[[], Labeller | None] = lambda: None,
+        ranges: Mapping[TopicPartition, range] | None = None,
+        committed: Callable[[Mapping[TopicPartition, OffsetAndMetadata]], None] = lambda _: None,
     ) -> None:
         """Put the parts together.
 
@@ -91,6 +93,8 @@ class Pipeline:
             metrics: what /metrics shows.
             health: what the probes ask.
             successor: asked between two batches for a labeller to go on with.
+            ranges: the offsets of each partition that are read, of which there is an end; None for all.
+            committed: told the next offsets once a transaction has committed.
         """
         self._consumer = consumer
         self._offsets = offsets
@@ -100,6 +104,8 @@ class Pipeline:
         self._metrics = metrics
         self._health = health
         self._successor = successor
+        self._ranges = ranges
+        self._committed = committed
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
         self._membership: ConsumerGroupMetadata | None = None
@@ -178,6 +184,7 @@ class Pipeline:
 
     def _poll(self, max_records: int, timeout_ms: int) -> list[Any]:
         rejoining.keep(self._consumer._coordinator)
+        self._pause_at_ends()
         try:
             polled = self._consumer.poll(timeout_ms, max_records)
         except NoOffsetForPartitionError as error:
@@ -187,8 +194,26 @@ class Pipeline:
         except LogTruncationError as error:
             self._offsets.truncated(error.divergent_offsets)
         else:
-            return [record for of_partition in polled.values() for record in of_partition]
+            return [
+                record
+                for partition, records in polled.items()
+                for record in records
+                if self._ranges is None or record.offset < self._end(partition)
+            ]
         return []
+
+    def _end(self, partition: TopicPartition) -> int:
+        """Where a partition's range ends; one that is new has none."""
+        assert self._ranges is not None
+        return self._ranges.get(partition, range(0)).stop
+
+    def _pause_at_ends(self) -> None:
+        if self._ranges is None:
+            return
+        for partition in self._assignment():
+            # What is thrown away in flight is read again.
+            at_end = (self._position(partition) or 0) >= self._end(partition)
+            (self._consumer.pause if at_end else self._consumer.resume)(partition)
 
     def _check(self, membership: ConsumerGroupMetadata) -> None:
         if membership == self._membership:
@@ -248,6 +273,7 @@ class Pipeline:
         self._in_flight.popleft()
         self._health.beat()
         self._metrics.stage.labels("publish").observe(time.monotonic() - started)
+        self._committed(batch.next_offsets())
         self._metrics.committed([record.timestamp for record in batch.records], outgoing, now())
 
     def _connect(self) -> None:
@@ -288,7 +314,11 @@ class Pipeline:
 
     def _caught_up(self) -> bool:
         # Without partitions it waits: whoever has them leaves once at the end, and then it gets some.
-        ends = self._consumer.end_offsets(list(self._assignment()), timeout_ms=REQUEST_TIMEOUT_MS)
+        assigned = self._assignment()
+        if self._ranges is None:
+            ends = self._consumer.end_offsets(list(assigned), timeout_ms=REQUEST_TIMEOUT_MS)
+        else:
+            ends = {partition: self._end(partition) for partition in assigned}
         return bool(ends) and all((self._position(partition) or 0) >= end for partition, end in ends.items())
 
     def _observe(self) -> None:
@@ -298,7 +328,7 @@ class Pipeline:
         self._observe_silence()
         lag: dict[TopicPartition, int] = {}
         for partition in self._assignment():
-            end = self._consumer.highwater(partition)
+            end = self._consumer.highwater(partition) if self._ranges is None else self._end(partition)
             position = self._position(partition)
             if end is not None and position is not None:
                 lag[partition] = max(0, end - position)

@@ -4,11 +4,14 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FrameType
+from typing import NamedTuple
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from consumer import access, bundle, clients, handshake, precision, topics
 from consumer.batching import BatchBound
@@ -33,12 +36,36 @@ log = logging.getLogger("consumer")
 LEAVE_TIMEOUT_MS = 5000
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the input topic's history.
+
+    Attributes:
+        since: its beginning, milliseconds since 1970.
+        until: the time before which it ends.
+        begin: told each partition's offsets, and those that were committed before.
+        committed: told the next offsets once a transaction has committed.
+    """
+
+    since: int
+    until: int
+    begin: Callable[[Mapping[TopicPartition, range], Mapping[TopicPartition, int]], None]
+    committed: Callable[[Mapping[TopicPartition, OffsetAndMetadata]], None]
+
+
 def run(
-    settings: Settings, stop: threading.Event, metrics: Metrics, health: Health, *, advise: bool = True
+    settings: Settings,
+    stop: threading.Event,
+    metrics: Metrics,
+    health: Health,
+    *,
+    advise: bool = True,
+    stretch: Stretch | None = None,
 ) -> int:
     """Prove the model, join the group, and work until `stop` is set; 0, the code to end with.
 
-    `advise` has it measure, before it joins, whether int8 is worth it here.
+    `advise` has it measure, before it joins, whether int8 is worth it here. With `stretch` it reads that part
+    of the input topic alone, and ends after it.
 
     Raises:
         UrgencyRouterError: the consumer cannot start; the message says what to do.
@@ -53,10 +80,10 @@ def run(
         precision.advise(model_bundle, classifier, settings.threads)
     written = (settings.dead_letter_topic, *settings.routed_topics)
     needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
-    connected = _connect(settings, needed, health, stop)
+    connected = _connect(settings, needed, metrics, health, stop, stretch)
     if connected is None:
         return 0
-    consumer, producer = connected
+    consumer, producer, offsets, ranges = connected
     with contextlib.ExitStack() as connections:
         connections.callback(producer.close)
         connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
@@ -73,9 +100,7 @@ def run(
         )
         Pipeline(
             consumer=consumer,
-            offsets=Offsets(
-                consumer, settings.input_topic, settings.auto_offset_reset, metrics, producer.topic_id
-            ),
+            offsets=offsets,
             producer=producer,
             labeller=labeller,
             bound=BatchBound(
@@ -86,7 +111,9 @@ def run(
             metrics=metrics,
             health=health,
             successor=succession.take,
-        ).run(stop, exit_at_end=settings.exit_at_end)
+            ranges=ranges,
+            committed=stretch.committed if stretch else lambda _: None,
+        ).run(stop, exit_at_end=settings.exit_at_end or stretch is not None)
     return 0
 
 
@@ -159,9 +186,21 @@ def _shadow(settings: Settings, metrics: Metrics) -> Shadow | None:
     return Shadow(*proved, settings.shadow_share, metrics)
 
 
+class _Connected(NamedTuple):
+    consumer: KafkaConsumer
+    producer: TransactionalProducer
+    offsets: Offsets
+    ranges: Mapping[TopicPartition, range] | None
+
+
 def _connect(
-    settings: Settings, needed_topics: dict[str, topics.Right], health: Health, stop: threading.Event
-) -> tuple[KafkaConsumer, TransactionalProducer] | None:
+    settings: Settings,
+    needed_topics: dict[str, topics.Right],
+    metrics: Metrics,
+    health: Health,
+    stop: threading.Event,
+    stretch: Stretch | None,
+) -> _Connected | None:
     """Connect to Kafka however long that takes; None if told to stop before."""
     producer = clients.producer(settings)
     while not stop.is_set():
@@ -172,7 +211,8 @@ def _connect(
             health.beat()
             producer.connect()
             health.beat()
-            return clients.consumer(settings), producer
+            consumer = clients.consumer(settings)
+            return _begin(settings, consumer, producer, metrics, stretch)
         except KafkaError as error:
             if hopeless(error):
                 raise
@@ -185,3 +225,22 @@ def _connect(
             stop.wait(RETRY_SECONDS)
     producer.close()
     return None
+
+
+def _begin(
+    settings: Settings,
+    consumer: KafkaConsumer,
+    producer: TransactionalProducer,
+    metrics: Metrics,
+    stretch: Stretch | None,
+) -> _Connected:
+    offsets = Offsets(consumer, settings.input_topic, settings.auto_offset_reset, metrics, producer.topic_id)
+    if stretch is None:
+        return _Connected(consumer, producer, offsets, None)
+    try:
+        ranges, committed = offsets.stretch(stretch.since, stretch.until)
+    except KafkaError:
+        consumer.close(timeout_ms=LEAVE_TIMEOUT_MS)
+        raise
+    stretch.begin(ranges, committed)
+    return _Connected(consumer, producer, offsets, ranges)

@@ -202,15 +202,19 @@ class Settings(Connection):
 Settings.__doc__ = inspect.cleandoc(Settings.__doc__ or "")
 
 
-def parse(arguments: list[str]) -> Settings:
+def parse(arguments: list[str], kind: type[Settings] = Settings) -> Settings:
     """Read flags and environment; `--help` prints and exits.
+
+    Args:
+        arguments: the command line, less what chose the kind.
+        kind: which settings there are.
 
     Raises:
         SettingsError: a setting is missing or wrong; the message names each.
     """
-    _check_flags(arguments)
+    _check_flags(arguments, kind)
     try:
-        settings = Settings(_cli_parse_args=arguments).complete()
+        settings = kind(_cli_parse_args=arguments).complete()
     except ValidationError as error:
         problems = ((flag(str(e["loc"][0])), e["msg"]) for e in error.errors(include_url=False))
         told = "; ".join(f"{given}: {message[0].lower()}{message[1:]}" for given, message in problems)
@@ -263,9 +267,9 @@ def _check_topics(settings: Settings) -> None:
         )
 
 
-def _check_flags(arguments: list[str]) -> None:
+def _check_flags(arguments: list[str], kind: type[Settings]) -> None:
     """Refuse flags that do not exist, without repeating their values: one may be a password."""
-    fields = Settings.model_fields
+    fields = kind.model_fields
     named = {flag(name): name for name in fields}
     switches = {flag(f"no_{name}") for name in fields if fields[name].annotation is bool}
     for given in (argument.partition("=")[0] for argument in arguments):

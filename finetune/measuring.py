@@ -57,7 +57,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(runs: Sequence[Mapping[str, Measures]], urgency: str) -> str:
-    """Return a row for each name that all runs have measures of: the mean, and ± the standard deviation."""
+    """Return a row for each name: the mean, and ± the standard deviation; the name says if some runs lack it.
+
+    Args:
+        runs: each with the measures of the model and of its baselines, by name.
+        urgency: the most urgent.
+    """
     columns: dict[str, Callable[[Measures], float | None]] = {
         "accuracy": lambda one: one["accuracy"],
         "macro-F1": lambda one: one["macro_f1"],
@@ -69,11 +74,11 @@ def table(runs: Sequence[Mapping[str, Measures]], urgency: str) -> str:
         f"precision of {urgency}": lambda one: one["urgency"][urgency]["precision"],
     }
     lines = [f"| | comments | {' | '.join(columns)} |", "| --- |" + " ---: |" * (1 + len(columns))]
-    for name in runs[0]:
+    for name in dict.fromkeys(name for run in runs for name in run):
         measured = [run[name] for run in runs if name in run]
-        if len(measured) == len(runs):
-            cells = [_spread([column(one) for one in measured]) for column in columns.values()]
-            lines.append(f"| {name} | {_comments(measured)} | {' | '.join(cells)} |")
+        cells = [_spread([column(one) for one in measured]) for column in columns.values()]
+        of_runs = "" if len(measured) == len(runs) else f" ({len(measured)} of {len(runs)})"
+        lines.append(f"| {name}{of_runs} | {_comments(measured)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -60,15 +60,18 @@ def test_one_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_several_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several checkpoints the mean and the standard deviation are shown, of what all of them have."""
+    """Of several checkpoints the mean and the standard deviation are shown; a name says if some lack it."""
     both = {"majority": measures(0.5)}
-    first = write(tmp_path / "a", 0.6, {**both, "tf-idf": measures(0.5)})
-    second, third = write(tmp_path / "b", 0.7, both), write(tmp_path / "c", 0.8, both)
+    first = write(tmp_path / "a", 0.6, both)
+    second, third = (
+        write(tmp_path / "b", 0.7, {**both, "tf-idf": measures(0.4)}),
+        write(tmp_path / "c", 0.8, both),
+    )
     assert main(["measure", first, second, third]) == 0
     table = rows(capsys.readouterr().out)
     assert table["this model"][1] == "0.700 ± 0.100"
     assert table["majority"][1] == "0.500 ± 0.000"
-    assert "tf-idf" not in table
+    assert table["tf-idf (1 of 3)"][1] == "0.400"
 
 
 def test_other_comments(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from consumer import service, settings
 from consumer.bundle import Bundle, read
 from consumer.labeller import Labeller
 from consumer.metrics import Metrics
-from consumer.succession import Succession, look
+from consumer.succession import Look, Succession, look
 
 EVERY = 0.02
 Watched = Callable[[Path], Succession]
@@ -200,6 +200,20 @@ def test_the_same_version_again(tiny_bundle: Path, tmp_path: Path, metrics: Metr
     assert succession._judge(seen)
     assert not proved
     assert swaps(metrics, "refused") == 0
+
+
+def test_one_that_is_still_being_written(
+    tiny_bundle: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes between two looks is not judged, and what does not is judged once."""
+    looks: list[Look | None] = [None, *(("path", (("file", 1, size, 1),)) for size in (1, 2, 3, 3, 3, 3))]
+    judged: list[Look] = []
+    monkeypatch.setattr("consumer.succession.look", lambda _: looks.pop(0) if looks else None)
+    succession = Succession(tiny_bundle, EVERY, "", lambda new: pytest.fail("proved"), metrics)
+    monkeypatch.setattr(succession, "_judge", lambda seen: judged.append(seen) or True)
+    with succession:
+        wait_until(lambda: not looks)
+    assert judged == [("path", (("file", 1, 3, 1),))]
 
 
 def test_nothing_there(tiny_bundle: Path, other_bundle: Path, tmp_path: Path, watched: Watched) -> None:

@@ -41,6 +41,12 @@ def counted(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(f"urgency_router_shadow_{name}_total", labels) or 0.0
 
 
+def compared(metrics: Metrics) -> float:
+    """How many comments were compared."""
+    [family] = metrics.shadow_comments.collect()
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
+
+
 def test_confusion_and_agreement(classifier: Classifier, metrics: Metrics) -> None:
     """Each pair of labels is counted, and how often both give the same urgency."""
     texts = comments(100, seed=6)
@@ -69,6 +75,14 @@ def test_a_share_of_the_texts() -> None:
     assert all(drawn_at(text, 1.0) for text in [*texts, "half a pair \ud83d"])
 
 
+def test_only_a_share_is_compared(classifier: Classifier, metrics: Metrics) -> None:
+    """Of the comments just those of the share are classified."""
+    texts = comments(200, seed=6)
+    with shadow(classifier, metrics, share=0.3) as comparing:
+        comparing.compare(texts, ["1"] * 200, ["high"] * 200)
+    assert compared(metrics) == sum(drawn_at(text, 0.3) for text in texts)
+
+
 def test_a_busy_shadow_is_left_out(classifier: Classifier, metrics: Metrics) -> None:
     """Comments that come while it computes do not wait: they are counted as skipped."""
     release = threading.Event()
@@ -78,7 +92,7 @@ def test_a_busy_shadow_is_left_out(classifier: Classifier, metrics: Metrics) -> 
         slow.compare(["rude", "slow"], ["1", "1"], ["high", "high"])
         assert counted(metrics, "skipped") == 2
         release.set()
-    assert sum(sample.value for sample in next(iter(metrics.shadow_comments.collect())).samples[::2]) == 1
+    assert compared(metrics) == 1
 
 
 def test_a_failing_shadow_is_left_out(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:

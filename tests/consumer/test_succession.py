@@ -79,7 +79,7 @@ def link(path: Path, target: Path) -> None:
 def test_a_link_set_anew(
     tiny_bundle: Path, other_bundle: Path, tmp_path: Path, watched: Watched, metrics: Metrics
 ) -> None:
-    """Where the path is a link, the bundle that it is set to follows, is counted, and shows in model_info."""
+    """Where the path is a link, the bundle that it is set to follows, is counted and shown; and so back."""
     path = tmp_path / "bundle"
     link(path, tiny_bundle)
     succession = watched(path)
@@ -92,6 +92,8 @@ def test_a_link_set_anew(
     assert swaps(metrics, "taken") == 1
     shown = {"name": manifest.name, "version": manifest.version, "device": "cpu", "precision": "fp32"}
     assert metrics.registry.get_sample_value("urgency_router_model_info", shown) == 1
+    link(path, tiny_bundle)
+    assert followed(succession).model.version == read(tiny_bundle).manifest.version
 
 
 def test_only_one_model_is_in_use(tiny_bundle: Path, other_bundle: Path, metrics: Metrics) -> None:

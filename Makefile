@@ -44,8 +44,9 @@ format: $(INSTALLED) ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-readme: $(INSTALLED) ## write the README's generated tables anew
+readme: $(INSTALLED) ## write anew what is made of the code: the README's tables, the messages' JSON Schemas
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.asyncapi
 
 audit: ## ask PyPI whether a pinned package has known holes; needs the network
 	$(PYTHON) -m venv .cache/audit

@@ -1,56 +1,49 @@
-"""Flags and environment -> run."""
+"""`python -m consumer`: the service, or one of the commands for those who look after it."""
 
 import importlib
-import logging
+import os
 import signal
 import sys
-import threading
+from importlib.metadata import version
 
-from consumer import logs, service, settings, workers
-from consumer.errors import SettingsError
-from consumer.health import Health
-from consumer.metrics import Metrics
-from consumer.server import address, serving
-from consumer.settings import Settings
+from consumer.errors import UrgencyRouterError
 
-log = logging.getLogger("consumer")
-
-# What can be asked for instead of the service, and the module that does it.
+# What can be asked for instead of the service, and the module that does it: its `main` takes the arguments
+# and gives the exit code, and its `parser` tells what they can be.
 COMMANDS = {"replay": "replay"}
 
-
-def main(arguments: list[str]) -> int:
-    """Run the consumer, or a command, and give the process's exit code."""
-    if arguments and (command := COMMANDS.get(arguments[0])):
-        return int(importlib.import_module(f"consumer.{command}").main(arguments[1:]))
-    try:
-        parsed = settings.parse(arguments)
-    except SettingsError as error:
-        print(f"consumer: {error}", file=sys.stderr)
-        return error.exit_code
-    logs.configure(parsed.log_level, parsed.log_format, texts=parsed.log_texts)
-    stop = service.stop_on_signals(signal.SIGTERM, signal.SIGINT)
-    work = workers.supervise if parsed.workers > 1 else run
-    code = service.exit_code(parsed, lambda: work(parsed, stop))
-    if not code:
-        log.info("stopped")
-    return code
+WRONG_USE = 2
 
 
-def run(settings: Settings, stop: threading.Event) -> int:
-    """Run one consumer in this process until `stop` is set.
+def main(arguments: list[str] | None = None) -> int:
+    """Run the service or a command, and give the process's exit code.
 
-    Raises:
-        UrgencyRouterError: it cannot start; the message says what to do.
-        KafkaError: Kafka refuses for good, such as for want of a right.
+    What ends without harm ends quietly: Ctrl-C with 130, and a reader of the output that is gone with 141.
     """
-    metrics = Metrics()
-    health = Health(metrics, settings.stall_seconds)
-    with serving(settings.metrics_host, settings.metrics_port, metrics.registry, health) as port:
-        log.info("/metrics, /livez and /readyz on %s", address(settings.metrics_host, port))
-        service.run(settings, stop, metrics, health)
-    return 0
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--version" in arguments:
+        print(version("urgency-router"))
+        return 0
+    name = "" if not arguments or arguments[0].startswith("-") else arguments[0]
+    if name and name not in COMMANDS:
+        print(f"consumer: there is no command {name!r}, but {', '.join(COMMANDS)}", file=sys.stderr)
+        return WRONG_USE
+    try:
+        # Imported only when asked for: what the service needs takes a second to load.
+        module = importlib.import_module(f"consumer.{COMMANDS[name] if name else 'serve'}")
+        code = int(module.main(arguments[1:] if name else arguments))
+        sys.stdout.flush()
+        return code
+    except UrgencyRouterError as error:
+        print(f"consumer{name and ' '}{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Python writes what is left once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

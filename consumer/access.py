@@ -11,6 +11,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from consumer.connection import Connection
 from consumer.errors import AccessDenied
 from consumer.settings import Settings
 
@@ -30,14 +31,14 @@ def explained(settings: Settings) -> Iterator[None]:
         raise refused(settings, settings.bootstrap_servers) from error
 
 
-def lacking(settings: Settings, rights: Iterable[str]) -> AccessDenied:
+def lacking(settings: Connection, rights: Iterable[str]) -> AccessDenied:
     """The error for rights that are missing, each as 'READ topic comments'."""
     return AccessDenied(
-        f"{_principal(settings)} has no right to {', '.join(rights)}; grant it (README.md, Security)"
+        f"{principal(settings)} has no right to {', '.join(rights)}; grant it (README.md, Security)"
     )
 
 
-def refused(settings: Settings, server: str) -> AccessDenied:
+def refused(settings: Connection, server: str) -> AccessDenied:
     """The error for a user whom a broker does not know, or not with this password."""
     return AccessDenied(
         f"Kafka at {server} refuses the user {settings.sasl_username!r} with this password"
@@ -45,7 +46,14 @@ def refused(settings: Settings, server: str) -> AccessDenied:
     )
 
 
-def _principal(settings: Settings) -> str:
+def topics_of(error: TopicAuthorizationFailedError) -> list[str]:
+    """The topics that an error is about, which kafka-python gives as a set, as one name, or not at all."""
+    given = error.args[0] if error.args else "unknown"
+    return sorted({given} if isinstance(given, str) else given)
+
+
+def principal(settings: Connection) -> str:
+    """Who we are to Kafka, as far as that can be told from here."""
     if settings.logs_in:
         return f"User:{settings.sasl_username}"
     if settings.ssl_certificate_file:
@@ -55,9 +63,7 @@ def _principal(settings: Settings) -> str:
 
 def _rights(error: AuthorizationError, settings: Settings) -> list[str]:
     if isinstance(error, TopicAuthorizationFailedError):
-        # kafka-python gives the topics as a set, as one name, or not at all.
-        given = error.args[0] if error.args else "unknown"
-        names = sorted({given} if isinstance(given, str) else given)
+        names = topics_of(error)
         return [f"{'READ' if name == settings.input_topic else 'WRITE'} topic {name}" for name in names]
     if isinstance(error, GroupAuthorizationFailedError):
         return [f"READ group {settings.group_id}"]

@@ -1,11 +1,13 @@
 """The settings that say how to reach Kafka and how to prove who we are, and what they must fit together."""
 
+import argparse
 import ssl
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, CliSuppress
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, CliSuppress, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 from consumer.errors import SettingsError
 
@@ -32,6 +34,17 @@ def variable(name: str) -> str:
 
 class Connection(BaseSettings):
     """What every client needs to reach Kafka."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_prefix_target="all",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        frozen=True,
+        extra="forbid",
+    )
 
     bootstrap_servers: str = Field(description="brokers to ask first, HOST:PORT, several with commas")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
@@ -155,6 +168,47 @@ class Connection(BaseSettings):
             if getattr(self, name):
                 given = f"{variable(name)} or its file" if name in SECRETS else flag(name)
                 raise SettingsError(f"{given} is given, {reason}")
+
+
+Kind = TypeVar("Kind", bound=Connection)
+
+
+def read(kind: type[Kind], arguments: list[str]) -> Kind:
+    """Read flags and environment; `--help` prints and exits.
+
+    Raises:
+        SettingsError: a setting is missing or wrong; the message names each.
+    """
+    _check_flags(kind, arguments)
+    try:
+        return kind(_cli_parse_args=arguments).complete()
+    except ValidationError as error:
+        problems = ((flag(str(e["loc"][0])), e["msg"]) for e in error.errors(include_url=False))
+        told = "; ".join(f"{given}: {message[0].lower()}{message[1:]}" for given, message in problems)
+        raise SettingsError(f"{told}; see --help") from None
+    except PydanticSettingsError as error:
+        raise SettingsError(f"{error}; see --help") from None
+
+
+def parser(kind: type[Connection]) -> argparse.ArgumentParser:
+    """The flags as argparse has them, for whoever wants to know of them without reading any."""
+    made: argparse.ArgumentParser = CliSettingsSource(kind).root_parser
+    return made
+
+
+def _check_flags(kind: type[Connection], arguments: list[str]) -> None:
+    """Refuse flags that do not exist, without repeating their values: one may be a password."""
+    fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+    named = {flag(name): name for name in fields}
+    switches = {flag(f"no_{name}") for name in fields if fields[name].annotation is bool}
+    for given in (argument.partition("=")[0] for argument in arguments):
+        if named.get(given) in SECRETS:
+            raise SettingsError(
+                f"{given} is not a flag, since other users of this machine could read it in the list of"
+                f" processes; put it in a file and give {given}-file, or set {variable(named[given])}"
+            )
+        if given.startswith("--") and given not in {*named, *switches, "--help"}:
+            raise SettingsError(f"there is no setting {given}; see --help")
 
 
 def _secret(name: str, value: SecretStr | None, file: Path | None) -> SecretStr | None:

@@ -7,7 +7,8 @@ hanging up arrive together, it even drops the answer. So the consumer knocks its
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import kafka.errors
@@ -19,8 +20,8 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from consumer import access, clients
+from consumer.connection import Connection
 from consumer.errors import AccessDenied
-from consumer.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 
@@ -36,7 +37,7 @@ CERTIFICATE_ADVICE = {
 Ask = Callable[[Any], Any]
 
 
-def check(settings: Settings) -> None:
+def check(settings: Connection) -> None:
     """Return once one of the bootstrap servers lets us in.
 
     Raises:
@@ -45,37 +46,58 @@ def check(settings: Settings) -> None:
     """
     failures: list[str] = []
     denied: AccessDenied | None = None
-    for host, port, _ in collect_hosts(settings.servers, randomize=False):
+    for host, port in servers(settings):
         try:
-            _knock(host, port, settings)
+            with conversation(host, port, settings) as (ask, _):
+                # Only now does a broker miss a login, or with TLS 1.3 a certificate.
+                ask(MetadataRequest(version=7, topics=[]))
             return
         except AccessDenied as error:
             denied = denied or error
         except (OSError, KafkaError) as error:
-            failures.append(f"{host}:{port}: {_reason(error, settings)}")
+            failures.append(f"{host}:{port}: {reason(error, settings)}")
     if denied:
         raise denied
     raise KafkaConnectionError("; ".join(failures))
 
 
-def _knock(host: str, port: int, settings: Settings) -> None:
+def servers(settings: Connection) -> list[tuple[str, int]]:
+    """The bootstrap servers, each as host and port."""
+    return [(host, port) for host, port, _ in collect_hosts(settings.servers, randomize=False)]
+
+
+@contextmanager
+def conversation(host: str, port: int, settings: Connection) -> Iterator[tuple[Ask, socket.socket]]:
+    """Connect to a broker, log in if that is wanted, and give a way to ask it, and the connection itself.
+
+    Raises:
+        AccessDenied: it does not let us in, and trying again would not help.
+        OSError, KafkaError: it cannot be reached, or speaks something else.
+    """
     with socket.create_connection((host, port), TIMEOUT_SECONDS) as plain:
         try:
             with _encrypted(plain, host, settings) as connected:
-                ask = _conversation(connected)
+                ask = _asking(connected)
                 if settings.logs_in:
                     _log_in(ask, f"{host}:{port}", settings)
-                # Only now does a broker miss a login, or with TLS 1.3 a certificate.
-                ask(MetadataRequest(version=7, topics=[]))
+                yield ask, connected
         except ssl.SSLError as error:
             raise _tls_denial(error, f"{host}:{port}") or error from None
 
 
-def _encrypted(plain: socket.socket, host: str, settings: Settings) -> socket.socket:
+def reason(error: Exception, settings: Connection) -> str:
+    """What an OSError or a KafkaError says, with what may be behind it."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, (ssl.SSLError, ConnectionResetError, KafkaError)):
+        return f"{said}; does it speak {settings.security_protocol} there?"
+    return said
+
+
+def _encrypted(plain: socket.socket, host: str, settings: Connection) -> socket.socket:
     return settings.tls_context().wrap_socket(plain, server_hostname=host) if settings.encrypts else plain
 
 
-def _conversation(connected: socket.socket) -> Ask:
+def _asking(connected: socket.socket) -> Ask:
     protocol = KafkaProtocol(client_id="urgency-router")
 
     def ask(request: Any) -> Any:
@@ -89,7 +111,7 @@ def _conversation(connected: socket.socket) -> Ask:
     return ask
 
 
-def _log_in(ask: Ask, server: str, settings: Settings) -> None:
+def _log_in(ask: Ask, server: str, settings: Connection) -> None:
     handshake = ask(SaslHandshakeRequest(version=1, mechanism=settings.sasl_mechanism))
     if handshake.error_code:
         offered = ", ".join(handshake.mechanisms)
@@ -128,10 +150,3 @@ def _tls_denial(error: ssl.SSLError, server: str) -> AccessDenied | None:
             " authority signed, with --ssl-certificate-file and --ssl-key-file"
         )
     return None
-
-
-def _reason(error: Exception, settings: Settings) -> str:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, (ssl.SSLError, ConnectionResetError, KafkaError)):
-        return f"{reason}; does it speak {settings.security_protocol} there?"
-    return reason

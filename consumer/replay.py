@@ -4,12 +4,12 @@ It has a group of its own, and so what holds of a consumer holds of it: exactly 
 are started alike, and gone on with where it was interrupted.
 """
 
+import argparse
 import hashlib
 import inspect
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from pydantic_settings import SettingsConfigDict
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from consumer import logs, service, settings
+from consumer import connection, logs, service, settings
 from consumer.connection import flag, setting, variable
 from consumer.errors import SettingsError
 from consumer.health import Health
@@ -75,12 +75,12 @@ ReplaySettings = create_model("ReplaySettings", __base__=_Replay, __doc__=_Repla
 
 
 def main(arguments: list[str]) -> int:
-    """Replay, and give the process's exit code."""
-    try:
-        parsed, since, until = _parse(arguments)
-    except SettingsError as error:
-        print(f"consumer: {error}", file=sys.stderr)
-        return error.exit_code
+    """Replay, and give the process's exit code.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+    parsed, since, until = _parse(arguments)
     logs.configure(parsed.log_level, parsed.log_format, texts=parsed.log_texts)
     stop = service.stop_on_signals(signal.SIGTERM, signal.SIGINT)
 
@@ -101,6 +101,11 @@ def main(arguments: list[str]) -> int:
         log.info("interrupted: the same command goes on from here")
         return 128 + signal.SIGINT
     return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags, for shells to complete."""
+    return connection.parser(ReplaySettings)
 
 
 def _parse(arguments: list[str]) -> tuple[Settings, int, int]:

@@ -78,9 +78,7 @@ def run(
     labeller.announce(metrics)
     if advise:
         precision.advise(model_bundle, classifier, settings.threads)
-    written = (settings.dead_letter_topic, *settings.routed_topics)
-    needed: dict[str, topics.Right] = {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
-    connected = _connect(settings, needed, metrics, health, stop, stretch)
+    connected = _connect(settings, topics.needed(settings), metrics, health, stop, stretch)
     if connected is None:
         return 0
     consumer, producer, offsets, ranges = connected

@@ -2,14 +2,13 @@
 
 import inspect
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
-from pydantic_settings import SettingsError as PydanticSettingsError
 
 from consumer.bundle import DeviceChoice, PrecisionChoice
-from consumer.connection import PREFIX, SECRETS, Connection, flag, setting, variable
+from consumer.connection import SECRETS, Connection, flag, read, setting, variable
 from consumer.errors import SettingsError
 from consumer.logs import LogFormat
 from consumer.messages import CLASSIFICATION, InputFormat
@@ -26,18 +25,11 @@ class Settings(Connection):
     """Read comments from Kafka, classify them, and publish each to the topic of its urgency, exactly once.
 
     Each flag is also a variable: --input-topic is CONSUMER_INPUT_TOPIC. A flag wins over its variable.
+
+    --version prints the version.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        cli_prog_name="python -m consumer",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        frozen=True,
-        extra="forbid",
-    )
+    model_config = SettingsConfigDict(cli_prog_name="python -m consumer")
 
     bundle: Path = Field(description="directory that `python -m export` wrote")
     bundle_check_seconds: float = setting(
@@ -202,25 +194,28 @@ class Settings(Connection):
 Settings.__doc__ = inspect.cleandoc(Settings.__doc__ or "")
 
 
+Kind = TypeVar("Kind", bound=Settings)
+
+
 def parse(arguments: list[str], kind: type[Settings] = Settings) -> Settings:
     """Read flags and environment; `--help` prints and exits.
 
     Args:
-        arguments: the command line, less what chose the kind.
+        arguments: the flags.
         kind: which settings there are.
 
     Raises:
         SettingsError: a setting is missing or wrong; the message names each.
     """
-    _check_flags(arguments, kind)
-    try:
-        settings = kind(_cli_parse_args=arguments).complete()
-    except ValidationError as error:
-        problems = ((flag(str(e["loc"][0])), e["msg"]) for e in error.errors(include_url=False))
-        told = "; ".join(f"{given}: {message[0].lower()}{message[1:]}" for given, message in problems)
-        raise SettingsError(f"{told}; see --help") from None
-    except PydanticSettingsError as error:
-        raise SettingsError(f"{error}; see --help") from None
+    return checked(read(kind, arguments))
+
+
+def checked(settings: Kind) -> Kind:
+    """Give the settings back if they fit together.
+
+    Raises:
+        SettingsError: they contradict each other.
+    """
     if settings.transaction_timeout_seconds >= settings.session_timeout_seconds:
         raise SettingsError(
             "--transaction-timeout-seconds must be below --session-timeout-seconds, or a killed replica holds"
@@ -265,21 +260,6 @@ def _check_topics(settings: Settings) -> None:
             f"messages would be published to the input topic {settings.input_topic!r}, and be read again;"
             " choose another --output-prefix"
         )
-
-
-def _check_flags(arguments: list[str], kind: type[Settings]) -> None:
-    """Refuse flags that do not exist, without repeating their values: one may be a password."""
-    fields = kind.model_fields
-    named = {flag(name): name for name in fields}
-    switches = {flag(f"no_{name}") for name in fields if fields[name].annotation is bool}
-    for given in (argument.partition("=")[0] for argument in arguments):
-        if named.get(given) in SECRETS:
-            raise SettingsError(
-                f"{given} is not a flag, since other users of this machine could read it in the list of"
-                f" processes; put it in a file and give {given}-file, or set {variable(named[given])}"
-            )
-        if given.startswith("--") and given not in {*named, *switches, "--help"}:
-            raise SettingsError(f"there is no setting {given}; see --help")
 
 
 def markdown_table() -> str:

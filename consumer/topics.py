@@ -25,6 +25,12 @@ Right = Literal["READ", "WRITE"]
 REQUEST_TIMEOUT_MS = 10_000
 
 
+def needed(settings: Settings) -> dict[str, Right]:
+    """What the service does with each topic, by its name."""
+    written = (settings.dead_letter_topic, *settings.routed_topics)
+    return {settings.input_topic: "READ", **dict.fromkeys(written, "WRITE")}
+
+
 def ensure(needed: Mapping[str, Right], settings: Settings) -> None:
     """Make sure that every topic exists and may be used, or make those missing if the settings say so.
 

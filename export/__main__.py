@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, get_args
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m export",
         description="Turn a checkpoint into the bundle that the consumer runs, compared with PyTorch.",
     )
+    parser.add_argument("--version", action="version", version=version("urgency-router"))
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="directory that finetune wrote")
     parser.add_argument(
         "--output",

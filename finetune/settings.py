@@ -4,6 +4,7 @@ import argparse
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,7 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
         "`measure` prints how good it is, also on other comments, `check` tries it with sentences made for "
         "that, `collect` turns people's corrections into training rows; each has its own --help.",
     )
+    parser.add_argument("--version", action="version", version=version("urgency-router"))
     for setting in fields(Settings):
         # argparse parses a default that is a string as it parses the flag.
         parser.add_argument(f"--{setting.name.replace('_', '-')}", **setting.metadata)

@@ -7,8 +7,8 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from consumer import clients
-from consumer.__main__ import main
 from consumer.messages import Outgoing
+from consumer.serve import main
 from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 

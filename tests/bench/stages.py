@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from consumer import batching, classifier, messages
-from consumer.__main__ import main
 from consumer.classifier import Classifier
 from consumer.labeller import Labeller
 from consumer.metrics import Metrics
 from consumer.offsets import Offsets
 from consumer.pipeline import Pipeline
+from consumer.serve import main
 from consumer.tokenising import TextTokenizer
 from consumer.transactions import TransactionalProducer
 

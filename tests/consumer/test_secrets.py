@@ -18,7 +18,7 @@ LOGIN = (
 CRASH = """
 import sys
 from kafka import KafkaAdminClient
-from consumer import __main__, clients
+from consumer import clients, serve
 
 def crash(settings, stop):
     arguments = clients.connection(settings) | {"bootstrap_timeout_ms": 100}
@@ -27,8 +27,8 @@ def crash(settings, stop):
     finally:
         raise RuntimeError(f"fault with {settings} and {settings!r}")
 
-__main__.run = crash
-sys.exit(__main__.main(sys.argv[1:]))
+serve.run = crash
+sys.exit(serve.main(sys.argv[1:]))
 """
 
 

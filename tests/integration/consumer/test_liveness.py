@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from consumer import settings
-from consumer.__main__ import run
 from consumer.labeller import Labeller
+from consumer.serve import run
 from consumer.transactions import TransactionalProducer
 from deploy.local.broker import free_port
 from tests.integration.conftest import Kafka

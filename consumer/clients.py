@@ -9,6 +9,7 @@ from kafka.errors import KafkaError
 from pydantic import SecretStr
 
 from consumer import record_batch
+from consumer.connection import Connection
 from consumer.settings import Settings
 from consumer.transactions import TransactionalProducer
 
@@ -17,7 +18,7 @@ BOOTSTRAP_TIMEOUT_MS = 5000
 RECONNECT_MAX_MS = 1000
 
 
-def connection(settings: Settings) -> dict[str, Any]:
+def connection(settings: Connection) -> dict[str, Any]:
     """What every client needs to reach Kafka."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.servers,
@@ -79,6 +80,23 @@ def consumer(settings: Settings) -> KafkaConsumer:
         consumer.close()
         raise
     return consumer
+
+
+def onlooker(settings: Connection) -> KafkaConsumer:
+    """A consumer in no group, which reads what it is assigned and leaves no trace.
+
+    Raises:
+        KafkaError: Kafka cannot be reached.
+    """
+    record_batch.install()
+    return KafkaConsumer(
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # where what it would read next has been deleted
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+        **connection(settings),
+    )
 
 
 class _Forget(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

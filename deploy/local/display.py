@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from consumer.terminal import harmless
 from deploy.local.routed import DEAD_LETTER, Routed
 
 RATE_WINDOW_SECONDS = 5.0
@@ -103,7 +104,7 @@ class Lanes:
         lines = Text(no_wrap=True, overflow="ellipsis")
         for message in self._newest[lane]:
             lines.append(f"{message.label} {message.confidence:4.0%} ", style="dim")
-            lines.append(printable(message.text) + "\n")
+            lines.append(harmless(message.text) + "\n")
         title = f"{lane} {self._counts[lane]:,} · {self._rates[lane]():.0f}/s"
         return Panel(lines, title=title, border_style=COLOURS.get(lane, "cyan"), height=LANE_LINES + 2)
 
@@ -137,7 +138,7 @@ class Lines:
                 continue
             self._lines += 1
             sure = f"{message.confidence:4.0%}" if message.confidence else "    "
-            line = f"{message.lane:<11} {message.label} {sure} {printable(message.text)}"
+            line = f"{message.lane:<11} {message.label} {sure} {harmless(message.text)}"
             self._console.print(Text(line), no_wrap=True, overflow="ellipsis", crop=True)
 
     def _say_held_back(self, lag: int | None) -> None:
@@ -146,8 +147,3 @@ class Lines:
             waiting = "" if lag is None else f" ({lag:,} waiting)"
             self._console.print(f"… and {more}{waiting}", highlight=False)
             self._held_back.clear()
-
-
-def printable(text: str) -> str:
-    """The text on one line, without what could move a terminal's cursor."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

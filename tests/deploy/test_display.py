@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from deploy.local.display import Lanes, Lines, display, printable
+from deploy.local.display import Lanes, Lines, display
 from deploy.local.routed import Routed
 
 
@@ -61,4 +61,8 @@ def test_lines_left_out_are_counted() -> None:
 
 def test_comments_cannot_move_the_cursor() -> None:
     """Line breaks and escape sequences in a comment do not reach the terminal."""
-    assert printable("one\r\ntwo\x1b[2Jthree\u2028four") == "one two [2Jthree four"
+    screen = console(False)
+    with Lines(screen, None) as lines:
+        lines.show([message("one\r\ntwo\x1b[2Jthree\u2028four")], None)
+
+    assert printed(screen) == "high        2  87% one two [2Jthree four\n"

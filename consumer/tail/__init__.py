@@ -1,0 +1,1 @@
+"""`python -m consumer tail`: the routed topics in a terminal, as they fill."""

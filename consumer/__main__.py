@@ -10,7 +10,12 @@ from consumer.errors import UrgencyRouterError
 
 # What can be asked for instead of the service, and the module that does it: its `main` takes the arguments
 # and gives the exit code, and its `parser` tells what they can be.
-COMMANDS = {"completion": "completion", "replay": "replay", "tail": "tail.command"}
+COMMANDS = {
+    "completion": "completion",
+    "doctor": "doctor.command",
+    "replay": "replay",
+    "tail": "tail.command",
+}
 
 WRONG_USE = 2
 

@@ -23,6 +23,8 @@ from consumer.errors import PortTaken
 
 log = logging.getLogger("consumer")
 
+# How it calls itself.
+SERVER: Final = "urgency-router"
 # Each has a thread. A scrape takes milliseconds, so the oldest of so many is a slow one: it makes room.
 MAX_CONNECTIONS: Final = 64
 # From accept to the last byte, however steadily a client sends or reads.
@@ -166,7 +168,7 @@ class _Request(io.BufferedReader):
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     health: Probed
-    server_version = "urgency-router"
+    server_version = SERVER
     sys_version = ""
     # With HTTP/0.9, the base class's default, a malformed request would be answered without a status.
     default_request_version = "HTTP/1.0"

@@ -27,7 +27,8 @@ class Settings(Connection):
     Each flag is also a variable: --input-topic is CONSUMER_INPUT_TOPIC. A flag wins over its variable.
 
     Commands for those who look after it, each with a --help of its own: python -m consumer tail follows the
-    routed topics, completion lets a shell complete what you type.
+    routed topics, doctor checks a deployment, replay labels a stretch of history again, completion lets a
+    shell complete what you type.
     --version prints the version.
     """
 

@@ -29,7 +29,8 @@ from tests.integration.conftest import Kafka, Message
 from tests.integration.consumer.conftest import URGENCIES, Consumer
 
 PASSWORD = "pa55-that-is-printed-nowhere"
-DOORS = {"PASSWORD": "SASL_SSL", "CERTIFICATE": "SSL", "EXPIRED": "SSL", "MISNAMED": "SSL"}
+DOORS = {"PASSWORD": "SASL_SSL", **dict.fromkeys(("CERTIFICATE", "EXPIRED", "EXPIRING", "MISNAMED"), "SSL")}
+DAYS_LEFT = {"EXPIRED": -1, "EXPIRING": 5}
 TOPICS = ("comments", *URGENCIES, "dead-letter")
 
 
@@ -56,8 +57,8 @@ def least_rights(prefix: str) -> list[Right]:
 class SecuredKafka(Kafka):
     """A broker with an authorizer; whoever comes through its plain listener, as the tests do, may do all.
 
-    `doors` are the other listeners: PASSWORD (SASL_SSL), CERTIFICATE (SSL, asks for a certificate), and two
-    that no client should trust, EXPIRED and MISNAMED.
+    `doors` are the other listeners: PASSWORD (SASL_SSL), CERTIFICATE (SSL, asks for a certificate), two that
+    no client should trust, EXPIRED and MISNAMED, and EXPIRING, whose certificate ends soon.
     """
 
     def __init__(
@@ -192,11 +193,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
     directory = tmp_path_factory.mktemp("secured")
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(directory / "ca.pem"))
-    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    now = datetime.datetime.now(datetime.UTC)
     for door in DOORS:
         issued = ca.issue_cert(
             "elsewhere.example" if door == "MISNAMED" else HOST,
-            not_after=yesterday if door == "EXPIRED" else None,
+            not_after=now + datetime.timedelta(days=DAYS_LEFT[door], hours=1) if door in DAYS_LEFT else None,
         )
         (directory / f"{door}.pem").write_bytes(_pkcs8(issued) + issued.cert_chain_pems[0].bytes())
     ports = {name: free_port() for name in ("PLAINTEXT", "CONTROLLER", *DOORS)}

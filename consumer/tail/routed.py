@@ -81,15 +81,8 @@ def line(
     label_columns = max(len(label) for labels in routes.values() for label in labels)
     label = f"{terminal.harmless(message.label):<{label_columns}}"
     rest = f"{label} {message.confidence:4.0%} {terminal.harmless(message.text)}"
-    before = f"{_local_time(message.timestamp)} "
+    before = time.strftime("%m-%d %H:%M:%S ", time.localtime(message.timestamp / 1000))
     fitting = None if columns is None else columns - len(before) - len(urgency) - 1
     if colours:
         urgency = terminal.painted(urgency, COLOURS[urgencies.index(message.urgency) % len(COLOURS)])
     return f"{before}{urgency} {terminal.cut(rest, fitting)}"
-
-
-def _local_time(timestamp: int) -> str:
-    try:
-        return time.strftime("%m-%d %H:%M:%S", time.localtime(timestamp / 1000))
-    except (OverflowError, ValueError, OSError):  # whoever sends a message gives it any number
-        return "??-?? ??:??:??"

@@ -30,6 +30,7 @@ CASES = [
         ["--urgency", "--grep", "--no-follow", "--json", "--routes"],
         ["--bundle", "--sasl-password"],
     ),
+    ("tail --sasl-mechanism ", ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], ["doctor"]),
     ("doctor --no-", ["--no-check-model", "--no-create-topics"], ["--no-follow"]),
     ("completion ", [*SHELLS], ["tail"]),
     ("--ssl-ca-file bun", ["bundle.json"], []),

@@ -9,6 +9,7 @@ from wcwidth import width
 
 from consumer.errors import SettingsError
 from consumer.routing import parse_routes
+from consumer.settings import Settings
 from consumer.tail.routed import COLOURS, Routed, line, routed, wanted
 from consumer.tail.settings import TailSettings, parse
 
@@ -63,11 +64,12 @@ def test_variables_are_those_of_the_service(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.urgencies, settings.as_json) == (("now", "later"), True)
 
 
-def test_settings_of_the_service_are_not_changed_by_it() -> None:
-    """The service's own settings are still there, as they were."""
-    fields = TailSettings.model_fields
-    assert fields["routes"].default == parse(SERVERS).routes
-    assert list(fields)[-1] == "as_json"
+@pytest.mark.parametrize("name", ["output_prefix", "routes", "text_field"])
+def test_settings_of_the_service_are_the_same(name: str) -> None:
+    """What the service has too has its default, its words and its limits here."""
+    ours, its = TailSettings.model_fields[name], Settings.model_fields[name]
+    assert ours is not its
+    assert (ours.default, ours.description, ours.metadata) == (its.default, its.description, its.metadata)
 
 
 def test_labelled_message_is_read() -> None:
@@ -175,6 +177,6 @@ def test_line_fits_the_terminal(text: str, columns: int, colours: bool) -> None:
 
 @pytest.mark.parametrize("timestamp", [2**63 - 1, -(2**63), -1])
 def test_any_timestamp_can_be_shown(timestamp: int) -> None:
-    """A time that no calendar has does not end the show."""
+    """A time millions of years away does not end the show."""
     shown = line(Routed(timestamp, "high", "1", 0.5, "x", b""), ROUTES, None, colours=False)
     assert shown.endswith(" high   1  50% x")

@@ -38,6 +38,8 @@ PrecisionChoice = Literal["default", "int8"]
 LARGEST_JSON: Final = 2**20
 LARGEST_TOKENIZER: Final = 2**26
 LARGEST_FILE: Final = 2**31
+# More comments than anybody has, and a double still tells one from the next.
+LARGEST_COUNT: Final = 2**53
 _LARGEST: Final = {TOKENIZER: LARGEST_TOKENIZER, GOLDEN: LARGEST_JSON}
 
 # A plain name: a bundle is data from elsewhere, and must not reach outside its directory.
@@ -103,6 +105,12 @@ class Manifest(_Strict):
     files: dict[FileName, Sha256]
     training: dict[str, Any]
 
+    @property
+    def trained_on(self) -> tuple[int, ...] | None:
+        """How many comments of each label it was trained on, in their order; None where it does not say."""
+        counts = self.training.get("labels")
+        return None if counts is None else tuple(counts[label] for label in self.labels)
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -135,6 +143,12 @@ def read(directory: Path) -> Bundle:
         raise BundleError(
             f"{directory / MANIFEST} was changed after export: its version {manifest.version} does not match"
             " its labels, max_length and files; copy or export the bundle again"
+        )
+    counts = manifest.training.get("labels")
+    if counts is not None and not _are_counts(counts, manifest.labels):
+        raise BundleError(
+            f"{directory / MANIFEST}: training.labels must say how many comments of each label there were;"
+            " export the bundle again"
         )
     return Bundle(directory, manifest, _read_golden(directory, labels=len(manifest.labels)))
 
@@ -250,6 +264,15 @@ def _read_golden(directory: Path, *, labels: int) -> tuple[GoldenComment, ...]:
             f"{path} needs golden comments with {labels} probabilities each; export the bundle again"
         )
     return golden
+
+
+def _are_counts(counts: Any, labels: Sequence[str]) -> bool:
+    return (
+        isinstance(counts, dict)
+        and counts.keys() == set(labels)
+        and all(type(count) is int and 0 <= count < LARGEST_COUNT for count in counts.values())
+        and any(counts.values())
+    )
 
 
 def _first(error: ValidationError) -> str:

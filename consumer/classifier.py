@@ -14,7 +14,7 @@ from consumer import batching
 from consumer.bundle import Bundle, Device, DeviceChoice, PrecisionChoice
 from consumer.cores import cores
 from consumer.errors import GoldenMismatch, SessionFailed, one_line
-from consumer.session import open_session
+from consumer.session import leaves_gpu_unused, open_session
 from consumer.tokenising import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Classifier:
     Attributes:
         device: the device it runs on.
         device_reason: why that device, in words.
+        gpu_unused: whether that is the CPU of a machine that shows a GPU, and nobody asked for it.
         rate: comments per second over the golden comments, once `prove` has run.
     """
 
@@ -76,6 +77,7 @@ class Classifier:
         self.device, self.device_reason, self._variant, self._session = open_session(
             bundle, device, precision, gpu_memory
         )
+        self.gpu_unused = leaves_gpu_unused(self.device, device, precision)
         self._threads = (threads or cores()) if self.device == "cpu" else 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="session")
         self._options = onnxruntime.RunOptions()
@@ -96,6 +98,11 @@ class Classifier:
     def precision(self) -> str:
         """The number format of the variant in use."""
         return self._variant.precision
+
+    @property
+    def trained_on(self) -> tuple[int, ...] | None:
+        """How many comments of each label the model was trained on; None where the bundle does not say."""
+        return self._bundle.manifest.trained_on
 
     @property
     def characters(self) -> int:

@@ -49,9 +49,10 @@ class Labeller:
 
     def announce(self, metrics: Metrics) -> None:
         """Show that it is this model that labels."""
-        metrics.serving(
-            self.model.name, self.model.version, self._classifier.device, self._classifier.precision
-        )
+        classifier = self._classifier
+        metrics.serving(self.model.name, self.model.version, classifier.device, classifier.precision)
+        metrics.routes(self._routing.urgencies, self._routing.shares(classifier.trained_on))
+        metrics.gpu_unused.set(classifier.gpu_unused)
 
     def label(self, records: list[Any]) -> list[Outgoing]:
         """Label each comment, and make a dead letter of each record that has none or that the model fails at.
@@ -77,9 +78,11 @@ class Labeller:
             if self._shadow:
                 self._shadow.compare(texts, labels, urgencies)
             rows = probabilities.astype(np.float64).round(DECIMALS).tolist()
-            for index, urgency, label, row in zip(read, urgencies, labels, rows, strict=True):
+            expected = self._routing.summed(probabilities).tolist()
+            for index, urgency, label, row, mix in zip(read, urgencies, labels, rows, expected, strict=True):
                 topic = self._topics.get((urgency, read[index].split), self._topics[urgency, None])
-                outgoing[index] = self._labelled(records[index], topic, urgency, label, row, read_at)
+                labelled = self._labelled(records[index], topic, urgency, label, row, read_at)
+                outgoing[index] = labelled._replace(expected=mix)
                 if self._settings.log_texts:
                     _log_text(records[index], read[index].text, outgoing[index])
         return [outgoing[index] for index in range(len(records))]

@@ -49,6 +49,7 @@ class Outgoing(NamedTuple):
 
     `timestamp` is in milliseconds since 1970, None for the time of publication. `urgency` and `label` are
     None, and `reason` is set, for a dead letter; `shortened` tells that it lacks a part of the message.
+    `expected` is the probability of each urgency, [urgencies], for the metrics alone.
     """
 
     topic: str
@@ -60,6 +61,7 @@ class Outgoing(NamedTuple):
     label: str | None = None
     reason: str | None = None
     shortened: bool = False
+    expected: Sequence[float] = ()
 
     @property
     def size(self) -> int:

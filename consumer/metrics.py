@@ -33,6 +33,12 @@ class Metrics:
         self.labelled = self._counter(
             "messages_labelled", "Comments published with a label.", ("urgency", "label")
         )
+        self.expected = self._counter(
+            "expected_comments",
+            "Comments of each urgency that the probabilities of those labelled add up to: the mix that the"
+            " model sees, however it is routed.",
+            ("urgency",),
+        )
         self.dead_letters = self._counter("dead_letters", "Messages sent to the dead letters.", ("reason",))
         self.discarded = self._counter(
             "messages_discarded",
@@ -100,7 +106,20 @@ class Metrics:
         self.shadow_skipped = self._counter(
             "shadow_skipped", "Comments of the shadow's share that it was too busy for, or failed at."
         )
+        self.training_share = self._gauge(
+            "training_share",
+            "Share that each urgency had of what the model was trained on, where its bundle says so.",
+            ("urgency",),
+            of_workers="livemax",
+        )
+        self.gpu_unused = self._gauge(
+            "gpu_unused",
+            "1 while the machine shows an NVIDIA GPU and --device auto runs the model on the CPU, else 0.",
+            of_workers="livemax",
+        )
         self._serving: tuple[str, ...] | None = None
+        self._urgencies: tuple[str, ...] = ()
+        self._trained_on: set[str] = set()
         self._lagging: set[TopicPartition] = set()
         for reason in REASONS:
             self.dead_letters.labels(reason)
@@ -132,8 +151,28 @@ class Metrics:
             self.labelled.labels(urgency, label).inc(count)
         for reason, count in Tally(record.reason for record in outgoing if record.reason is not None).items():
             self.dead_letters.labels(reason).inc(count)
+        mixes = [record.expected for record in outgoing if record.reason is None]
+        if self._urgencies and mixes:
+            for urgency, comments in zip(self._urgencies, np.sum(mixes, axis=0).tolist(), strict=True):
+                self.expected.labels(urgency).inc(comments)
         of_messages = np.array(timestamps, dtype=np.float64)
         _observe(self.delay, np.maximum(0, now - of_messages[of_messages >= 0]) / 1000)
+
+    def routes(self, urgencies: Sequence[str], trained_on: Mapping[str, float]) -> None:
+        """Show what the model in service tells apart; call it before the first commit of that model.
+
+        Args:
+            urgencies: in the order of each record's `expected`.
+            trained_on: share of the training comments of each; empty where the bundle does not say.
+        """
+        self._urgencies = tuple(urgencies)
+        for urgency in urgencies:
+            self.expected.labels(urgency)
+        for urgency in self._trained_on - trained_on.keys():
+            self._drop(self.training_share, [urgency])
+        for urgency, share in trained_on.items():
+            self.training_share.labels(urgency).set(share)
+        self._trained_on = set(trained_on)
 
     def assigned(self, partitions: int, lag: Mapping[TopicPartition, int]) -> None:
         """Show the assignment as it is now.

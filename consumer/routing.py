@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from consumer.errors import SettingsError
 
@@ -107,3 +107,22 @@ class Routing:
         """
         scores = probabilities.astype(np.float64) @ self.weighted_membership
         return [self.urgencies[column] for column in scores.argmax(axis=1)]
+
+    def summed(self, of_labels: ArrayLike) -> NDArray[np.float64]:
+        """Sum what labels have over the labels of each urgency, without weights.
+
+        Args:
+            of_labels: [..., labels].
+
+        Returns:
+            [..., urgencies].
+        """
+        summed: NDArray[np.float64] = np.asarray(of_labels, dtype=np.float64) @ (self.weighted_membership > 0)
+        return summed
+
+    def shares(self, counts: Sequence[int] | None) -> dict[str, float]:
+        """The share that each urgency has of comments of which so many have each label; {} of None."""
+        if counts is None:
+            return {}
+        of_urgencies = self.summed(counts)
+        return dict(zip(self.urgencies, (of_urgencies / of_urgencies.sum()).tolist(), strict=True))

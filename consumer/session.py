@@ -1,6 +1,7 @@
 """A bundle's model on a device: which one, and a session that computes what the bundle says, no more."""
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -8,6 +9,8 @@ import onnxruntime
 from consumer.bundle import Bundle, Device, DeviceChoice, PrecisionChoice, Variant, VariantName
 from consumer.errors import BundleError, DeviceError, SettingsError, one_line
 
+# Where Linux shows its devices.
+DEVICES = Path("/dev")
 # What a model takes, by name: its numbers, and [batch, sequence].
 _INPUTS = {"input_ids": ("tensor(int32)", 2), "attention_mask": ("tensor(int32)", 2)}
 
@@ -47,6 +50,16 @@ def open_session(
         return "cpu", f"--device auto found no usable GPU: {error}", *_cpu_session(bundle, "cpu")
     reason = "--device auto found a usable GPU" if choice == "auto" else "--device cuda asks for it"
     return "cuda", reason, *loaded
+
+
+def leaves_gpu_unused(device: Device, choice: DeviceChoice, precision: PrecisionChoice) -> bool:
+    """Whether the machine shows an NVIDIA GPU and nobody asked for the CPU that the model runs on.
+
+    The device file tells it: a container has one for each GPU that it was given, and only those, and has it
+    too where the driver's library is missing or does not fit.
+    """
+    fell_back = (device, choice, precision) == ("cpu", "auto", "default")
+    return fell_back and any(DEVICES.glob("nvidia[0-9]*"))
 
 
 def _check_int8(bundle: Bundle, choice: DeviceChoice) -> None:

@@ -104,7 +104,11 @@ def write(
             labels=checkpoint.labels,
             max_length=checkpoint.max_length,
             variants={name: outcome.variant for name, outcome in written.outcomes.items()},
-            training={"temperature": checkpoint.temperature, "measures": checkpoint.measures},
+            training={
+                "temperature": checkpoint.temperature,
+                "measures": checkpoint.measures,
+                "labels": checkpoint.label_counts,
+            },
         )
     return written
 

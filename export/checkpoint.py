@@ -16,6 +16,12 @@ from export.errors import CheckpointError
 LARGEST_MODEL_BYTES = 2**31 - 2**24
 
 
+class _Data(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    labels: dict[str, int]
+
+
 class _Training(BaseModel):
     """What export needs of training.json."""
 
@@ -25,6 +31,7 @@ class _Training(BaseModel):
     max_length: int = Field(gt=2)
     temperature: float = Field(gt=0, lt=float("inf"))
     measures: dict[str, Any]
+    data: _Data | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Checkpoint:
         max_length: tokens of a text that are read, special tokens included.
         temperature: what the logits are divided by before softmax.
         measures: the measures on the test split.
+        label_counts: how many comments of each label there were, None where training.json does not say.
     """
 
     directory: Path
@@ -47,6 +55,7 @@ class Checkpoint:
     max_length: int
     temperature: float
     measures: dict[str, Any]
+    label_counts: dict[str, int] | None = None
 
 
 def read(directory: Path) -> Checkpoint:
@@ -82,6 +91,7 @@ def read(directory: Path) -> Checkpoint:
         max_length=training.max_length,
         temperature=training.temperature,
         measures=training.measures,
+        label_counts=training.data.labels if training.data else None,
     )
 
 

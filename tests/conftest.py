@@ -12,6 +12,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LABELS = ("1", "2", "3", "4", "5")
+# How many comments of each label the tiny checkpoint says that it was trained on.
+TRAINED_ON = (120, 80, 100, 200, 500)
 MAX_LENGTH = 64
 TEMPERATURE = 1.7
 _WORDS = (
@@ -57,6 +59,7 @@ def build_checkpoint(directory: Path, *, test_texts: list[str], seed: int = 0, l
         "labels": list(LABELS),
         "max_length": MAX_LENGTH,
         "temperature": TEMPERATURE,
+        "data": {"labels": dict(zip(LABELS, TRAINED_ON, strict=True))},
         "measures": {"accuracy": 0.5},
     }
     (directory / "training.json").write_text(json.dumps(training))

@@ -128,6 +128,35 @@ def test_golden_comments_of_another_model_are_refused(copied: Path) -> None:
         bundle.read(copied)
 
 
+def test_bundle_without_label_counts_is_read(copied: Path) -> None:
+    """A bundle of before they were written says nothing of what the model was trained on."""
+    edit(copied, lambda manifest: manifest["training"].pop("labels"))
+    assert bundle.read(copied).manifest.trained_on is None
+
+
+def test_label_counts_come_in_the_order_of_the_labels(copied: Path) -> None:
+    """Whatever order bundle.json has them in."""
+    edit(
+        copied, lambda manifest: manifest["training"].update(labels=dict(zip("54321", range(5), strict=True)))
+    )
+    assert bundle.read(copied).manifest.trained_on == (4, 3, 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        *("12345", [1, 2, 3, 4, 5], {}, dict.fromkeys("12345", 0)),
+        *(dict.fromkeys("12345", -1), dict.fromkeys("12345", 0.5), dict.fromkeys("12345", True)),
+        *(dict.fromkeys("1234", 1), dict.fromkeys("123456", 1), dict.fromkeys("12345", 2**53)),
+    ],
+)
+def test_label_counts_that_count_nothing_are_refused(counts: object, copied: Path) -> None:
+    """They are whole numbers of each label and of no other, and not all nothing."""
+    edit(copied, lambda manifest: manifest["training"].update(labels=counts))
+    with pytest.raises(BundleError, match=r"bundle\.json: .*training\.labels must say"):
+        bundle.read(copied)
+
+
 def test_failed_staging_leaves_the_old_bundle(tiny_bundle: Path, copied: Path) -> None:
     """What does not verify is not moved into place, and nothing of it stays."""
     with pytest.raises(BundleError, match=r"bundle\.json"), bundle.staged(copied) as staging:

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 from numpy.typing import NDArray
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
-from consumer import bundle, settings
-from consumer.bundle import Bundle
+from consumer import bundle, session, settings
+from consumer.bundle import Bundle, DeviceChoice
 from consumer.classifier import Classifier
 from consumer.errors import SessionFailed
 from consumer.labeller import Labeller
 from consumer.messages import REASONS, Model, Outgoing, now
+from consumer.metrics import Metrics
 from consumer.routing import Routing
 from tests.conftest import LABELS, comments
 from tests.faults import FaultySession
@@ -36,10 +39,22 @@ def classifier(whole: Bundle) -> Classifier:
 @pytest.fixture
 def labeller(whole: Bundle, classifier: Classifier) -> Labeller:
     """A labeller with the default settings."""
+    return labeller_of(whole, classifier)
+
+
+def labeller_of(whole: Bundle, classifier: Classifier) -> Labeller:
+    """A labeller with the default settings."""
     parsed = settings.parse(["--bundle", "b", "--bootstrap-servers", "localhost:9092"])
     manifest = whole.manifest
     routing = Routing.build(manifest.labels, parsed.routes, parsed.weights)
     return Labeller(parsed, classifier, routing, Model(manifest.name, manifest.version, manifest.labels))
+
+
+def shown(metrics: Metrics, name: str) -> dict[str, float]:
+    """What a scrape sees of a metric, by urgency."""
+    page = generate_latest(metrics.registry).decode()
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    return {sample.labels.get("urgency", ""): sample.value for sample in samples if sample.name == name}
 
 
 def records(texts: list[str]) -> list[ConsumerRecord]:
@@ -69,6 +84,38 @@ def test_every_text_is_labelled_though_memory_runs_out(labeller: Labeller, class
     assert session.failures > 0
     assert [one.urgency for one in got] == [one.urgency for one in expected]
     np.testing.assert_allclose(probabilities(got), probabilities(expected), atol=SAME)
+
+
+def test_each_message_carries_the_mix_expected_of_it(labeller: Labeller, classifier: Classifier) -> None:
+    """The probability of each urgency is that of its labels together; a dead letter has none that count."""
+    texts = comments(20, seed=8)
+    of_labels = classifier.classify(texts)
+
+    got = labeller.label([*records(texts), *records(["\n"])])
+
+    of_urgencies = np.stack([of_labels[:, :2].sum(1), of_labels[:, 2], of_labels[:, 3:].sum(1)], axis=1)
+    np.testing.assert_allclose([one.expected for one in got[:-1]], of_urgencies, atol=SAME)
+    assert got[-1].expected == ()
+
+
+def test_announced_model_shows_what_it_was_trained_on(labeller: Labeller) -> None:
+    """The bundle's label counts come out as the share of each urgency, by the routes."""
+    metrics = Metrics()
+    labeller.announce(metrics)
+    assert shown(metrics, "urgency_router_training_share") == {"high": 0.2, "medium": 0.1, "low": 0.7}
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
+@pytest.mark.parametrize(("choice", "unused"), [("auto", 1.0), ("cpu", 0.0)])
+def test_announced_model_shows_a_gpu_that_it_cannot_use(
+    choice: DeviceChoice, unused: float, whole: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is 1 where the machine shows a GPU and the CPU took its place, and 0 where the CPU was asked for."""
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(session, "DEVICES", tmp_path)
+    metrics = Metrics()
+    labeller_of(whole, Classifier(whole, device=choice, threads=1)).announce(metrics)
+    assert shown(metrics, "urgency_router_gpu_unused") == {"": unused}
 
 
 def test_probabilities_are_rounded_after_the_label_is_chosen(

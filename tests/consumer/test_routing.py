@@ -32,6 +32,23 @@ def test_tie_goes_to_the_more_urgent() -> None:
     assert Routing.build(LABELS, ROUTES, "").urgency(tie) == ["high", "medium"]
 
 
+def test_weights_do_not_change_what_is_expected() -> None:
+    """What an urgency's labels sum to is the same however much it is worth not to miss it."""
+    probabilities = np.array([[0.1, 0.2, 0.3, 0.25, 0.15]], dtype=np.float32)
+
+    for weights in ("", "high: 5; low: 0.5"):
+        expected = Routing.build(LABELS, ROUTES, weights).summed(probabilities)
+        np.testing.assert_allclose(expected, [[0.3, 0.3, 0.4]], rtol=1e-6)
+
+
+def test_shares_of_counts() -> None:
+    """An urgency's share is that of its labels among all; without counts there is none."""
+    routing = Routing.build(LABELS, ROUTES, "high: 5")
+
+    assert routing.shares((120, 80, 100, 200, 500)) == {"high": 0.2, "medium": 0.1, "low": 0.7}
+    assert routing.shares(None) == {}
+
+
 @pytest.mark.parametrize(
     ("routes", "weights", "message"),
     [

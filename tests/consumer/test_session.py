@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 
 from consumer import bundle, session
-from consumer.session import open_session
+from consumer.bundle import Device, DeviceChoice, PrecisionChoice
+from consumer.session import leaves_gpu_unused, open_session
 
 
 def test_cpu_runs_the_graph_as_exported(
@@ -64,3 +65,31 @@ def test_gpu_memory_is_bounded_where_asked(
     [(provider, options), fallback] = given[3]
     assert (provider, fallback) == ("CUDAExecutionProvider", "CPUExecutionProvider")
     assert options.get("gpu_mem_limit") == limit
+
+
+@pytest.mark.parametrize(
+    ("shown", "device", "choice", "precision", "unused"),
+    [
+        ("nvidia0", "cpu", "auto", "default", True),
+        ("nvidia11", "cpu", "auto", "default", True),
+        ("nvidiactl", "cpu", "auto", "default", False),
+        ("null", "cpu", "auto", "default", False),
+        ("nvidia0", "cuda", "auto", "default", False),
+        ("nvidia0", "cpu", "cpu", "default", False),
+        ("nvidia0", "cpu", "auto", "int8", False),
+    ],
+)
+def test_gpu_is_unused_where_auto_fell_back(
+    shown: str,
+    device: Device,
+    choice: DeviceChoice,
+    precision: PrecisionChoice,
+    unused: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A GPU is unused where its device file is there, and neither it nor a person chose the CPU."""
+    (tmp_path / shown).touch()
+    monkeypatch.setattr(session, "DEVICES", tmp_path)
+
+    assert leaves_gpu_unused(device, choice, precision) is unused

@@ -92,7 +92,7 @@ def test_bundle_answers_as_pytorch_does_alone(tiny_bundle: Path, checkpoint: Che
 
 
 def test_bundle_states_what_was_measured(tiny_bundle: Path) -> None:
-    """bundle.json has the comparison of the cpu variant, the labels, max_length and the measures."""
+    """bundle.json has the comparison of the cpu variant, the labels, max_length and what training was."""
     manifest = bundle.read(tiny_bundle).manifest
     agreement = manifest.variants["cpu"].agreement
     assert agreement is not None
@@ -100,7 +100,11 @@ def test_bundle_states_what_was_measured(tiny_bundle: Path) -> None:
     assert agreement.label_agreement == 1
     assert 0 < agreement.largest_probability_difference < 1e-4
     assert (manifest.name, manifest.labels, manifest.max_length) == ("tiny", ("1", "2", "3", "4", "5"), 64)
-    assert manifest.training == {"temperature": 1.7, "measures": {"accuracy": 0.5}}
+    assert manifest.training == {
+        "temperature": 1.7,
+        "measures": {"accuracy": 0.5},
+        "labels": {"1": 120, "2": 80, "3": 100, "4": 200, "5": 500},
+    }
     assert {device: variant.precision for device, variant in manifest.variants.items()} == {
         "cpu": "fp32",
         "cpu-int8": "int8",

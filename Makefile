@@ -8,7 +8,7 @@ SEED ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help demo test chaos bench gpu-check check format readme audit clean
+.PHONY: help demo test chaos bench gpu-check check format readme dashboard audit clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ format: $(INSTALLED) ## format the code and mend what the linter can
 readme: $(INSTALLED) ## write anew what is made of the code: the README's tables, the messages' JSON Schemas
 	$(BIN)/python -m tests.readme
 	$(BIN)/python -m tests.asyncapi
+
+dashboard: $(INSTALLED) ## write the Grafana dashboard anew
+	$(BIN)/python -m deploy.grafana.dashboard
 
 audit: ## ask PyPI whether a pinned package has known holes; needs the network
 	$(PYTHON) -m venv .cache/audit

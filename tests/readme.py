@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import yaml
+
 from consumer import metrics, settings
 from consumer.messages import REASONS
 
 README = Path(__file__).parents[1] / "README.md"
+RULES = README.parent / "deploy" / "prometheus" / "rules.yaml"
 # What `make bench` wrote, copied there to be shown.
 MEASURED = Path(__file__).parent / "bench" / "results"
 
@@ -17,6 +20,7 @@ def generate(readme: str) -> str:
     reasons += [f"| `{reason}` | {text} |" for reason, text in REASONS.items()]
     tables = {
         "reasons": "\n".join(reasons),
+        "alerts": _alerts(),
         "settings": settings.markdown_table(),
         "metrics": metrics.markdown_table(),
         "bench": (MEASURED / "report.md").read_text().strip(),
@@ -27,6 +31,15 @@ def generate(readme: str) -> str:
         readme, replaced = between.subn(lambda match, t=table: f"{match[1]}\n{t}\n\n{match[2]}", readme)
         assert replaced == 1, f"README.md has no place for the table of {name}"
     return readme
+
+
+def _alerts() -> str:
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    rows = ["| alert | severity | what |", "| --- | --- | --- |"]
+    for rule in filter(lambda rule: "alert" in rule, rules):
+        said, severity = rule["annotations"], rule["labels"]["severity"]
+        rows.append(f"| [`{rule['alert']}`]({said['runbook_url']}) | {severity} | {said['summary']} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ class Consumer:
         """What /metrics answers."""
         return str(urllib.request.urlopen(f"{self._base()}/metrics", timeout=10).read().decode())
 
+    @property
+    def port(self) -> int:
+        """Where /metrics is, once the consumer listens."""
+        return int(self._ports()[0])
+
     def wait_ready(self) -> None:
         """Return once /readyz answers 200."""
         self.wait_until(lambda: bool(self._ports()), "listening")
@@ -94,7 +99,7 @@ class Consumer:
         return False
 
     def _base(self) -> str:
-        return f"http://127.0.0.1:{self._ports()[0]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def _ports(self) -> list[str]:
         found = (re.search(r"/readyz on .*:(\d+)", line) for line in self.log_lines())

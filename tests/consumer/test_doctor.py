@@ -371,6 +371,19 @@ def test_model_of_other_labels(tiny_bundle: Path) -> None:
     assert seen["routes"].advice == "put each in one route"
 
 
+def test_shadow_model(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A shadow's bundle is read as well: one that is not there, or whose labels have no route, fails."""
+    shadow = ("--no-check-model", "--shadow-bundle")
+    seen = look_at_model(tiny_bundle, *shadow, str(tiny_bundle))
+    missing = look_at_model(tiny_bundle, *shadow, str(tmp_path))
+    unfit = look_at_model(tiny_bundle, *shadow, str(tiny_bundle), "--routes", "high: 1,2,3,4,5,6")
+
+    assert (seen["shadow bundle"].verdict, seen["shadow bundle"].found) == ("OK", seen["bundle"].found)
+    assert (missing["bundle"].verdict, missing["shadow bundle"].verdict) == ("OK", "FAIL")
+    assert unfit["shadow bundle"].found == "--routes: the model has no label 6"
+    assert "shadow bundle" not in look_at_model(tiny_bundle, "--no-check-model")
+
+
 def test_altered_model(tiny_bundle: Path, tmp_path: Path) -> None:
     """A file that was changed after the export fails, and nothing is run."""
     copied = shutil.copytree(tiny_bundle, tmp_path / "bundle")

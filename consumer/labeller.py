@@ -80,11 +80,11 @@ class Labeller:
             rows = probabilities.astype(np.float64).round(DECIMALS).tolist()
             expected = self._routing.summed(probabilities).tolist()
             for index, urgency, label, row, mix in zip(read, urgencies, labels, rows, expected, strict=True):
-                topic = self._topics.get((urgency, read[index].split), self._topics[urgency, None])
-                labelled = self._labelled(records[index], topic, urgency, label, row, read_at)
+                record, comment = records[index], read[index]
+                labelled = self._labelled(record, comment, urgency, label, row, read_at)
                 outgoing[index] = labelled._replace(expected=mix)
                 if self._settings.log_texts:
-                    _log_text(records[index], read[index].text, outgoing[index])
+                    _log_text(record, comment.text, outgoing[index])
         return [outgoing[index] for index in range(len(records))]
 
     def refused(self, record: Any, sent: Outgoing, error: str) -> Outgoing:
@@ -113,22 +113,34 @@ class Labeller:
         if (size := messages.size(record)) > self._settings.max_message_bytes:
             raise BadMessage("too-large", f"it has {size} bytes")
         asked = self._settings
-        return messages.comment_of(record.value, asked.input_format, asked.text_field, asked.split_by)
+        return messages.comment_of(
+            record.value,
+            asked.input_format,
+            asked.text_field,
+            asked.split_by,
+            include_original=asked.include_original,
+        )
 
     def _labelled(
-        self, record: Any, topic: str, urgency: str, label: str, probabilities: list[float], read_at: int
+        self,
+        record: Any,
+        comment: Comment,
+        urgency: str,
+        label: str,
+        probabilities: list[float],
+        read_at: int,
     ) -> Outgoing:
         try:
             if math.isnan(probabilities[0]):
                 raise BadMessage("unclassifiable", messages.REASONS["unclassifiable"])
             labelled = messages.labelled(
                 record,
-                topic=topic,
+                document=comment.document,
+                topic=self._topics.get((urgency, comment.split), self._topics[urgency, None]),
                 urgency=urgency,
                 label=label,
                 probabilities=probabilities,
                 model=self.model,
-                input_format=self._settings.input_format,
                 now=read_at,
                 max_timestamp_age=self._max_timestamp_age,
             )

@@ -1,5 +1,6 @@
 """Bytes <-> comment: what comes in, and the labelled and dead-letter records that go out."""
 
+import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ import orjson
 from consumer import json_object
 from consumer.errors import BadMessage
 from consumer.record_batch import Unreadable
+from consumer.visibility import visible
 
-InputFormat = Literal["json", "text"]
+InputFormat = Literal["json", "text", "email"]
 Header = tuple[str, bytes]
 
 # The member that a labelled message has more.
@@ -30,6 +32,9 @@ REASONS: Final = {
     "text-missing": "the object lacks the text field",
     "text-not-a-string": "the text field is not a string",
     "text-empty": "the text holds nothing to be seen, but white space or control characters",
+    "not-email": "the value does not begin with the header of an e-mail",
+    "broken-mime": "the e-mail's parts cannot be told apart, or are too many, or too deep in each other",
+    "no-text": "the e-mail has no subject, and no text in its body; it may have attachments",
     "too-large": "the message, or the labelled message, would exceed max_message_bytes",
     "refused-by-kafka": "Kafka refused the labelled message, for its size or its timestamp for instance",
     "unclassifiable": "the model fails at this text, and at no other",
@@ -38,9 +43,15 @@ REASONS: Final = {
 
 
 class Comment(NamedTuple):
-    """What is read of a message: its text, and its field that splits the topics, None if it has none."""
+    """What is read of a message.
+
+    text: what is classified
+    document: the JSON object that the labelled message adds the classification to
+    split: the field that splits the topics, None if it has none
+    """
 
     text: str
+    document: bytes
     split: str | None = None
 
 
@@ -92,7 +103,12 @@ def now() -> int:
 
 
 def comment_of(
-    value: bytes | None, input_format: InputFormat, text_field: str, split_by: str = ""
+    value: bytes | None,
+    input_format: InputFormat,
+    text_field: str,
+    split_by: str = "",
+    *,
+    include_original: bool = False,
 ) -> Comment:
     """Find the comment in a record's value.
 
@@ -101,6 +117,7 @@ def comment_of(
         input_format: how it holds the comment.
         text_field: the field of a JSON object that holds the text.
         split_by: the field that splits the topics, which counts if it is a string or a whole number.
+        include_original: put an e-mail's bytes into the document too.
 
     Returns:
         The text, with U+FFFD in place of half a surrogate pair, which JSON can hold and UTF-8 cannot.
@@ -112,14 +129,33 @@ def comment_of(
         raise BadMessage("null-value", REASONS["null-value"])
     if isinstance(value, Unreadable):
         raise BadMessage("unreadable", REASONS["unreadable"])
+    if input_format == "email":
+        return _of_email(value, include_original)
     if input_format == "text":
         text, split = _decoded(value), None
     else:
-        document = _object(value)
-        text, split = _text(document, text_field), _split(document.get(split_by))
-    if not any(character.isprintable() and character != " " for character in text):
+        fields = _object(value)
+        text, split = _text(fields, text_field), _split(fields.get(split_by))
+    if not visible(text):
         raise BadMessage("text-empty", REASONS["text-empty"])
-    return Comment(json_object.readable(text), split)
+    document = orjson.dumps({"text": text}) if input_format == "text" else value
+    return Comment(json_object.readable(text), document, split)
+
+
+def _of_email(value: bytes, include_original: bool) -> Comment:
+    # What it needs is installed only where somebody reads e-mails.
+    from consumer.mail import message
+
+    email = message.read(value)
+    document = {
+        "message_id": email.message_id,
+        "from": email.sender,
+        "subject": email.subject,
+        "text": email.text,
+    }
+    if include_original:
+        document["original"] = base64.b64encode(value).decode()
+    return Comment(email.text, orjson.dumps(document))
 
 
 def _decoded(value: bytes) -> str:
@@ -157,12 +193,12 @@ def _json_type(value: object) -> str:
 def labelled(
     record: Any,
     *,
+    document: bytes,
     topic: str,
     urgency: str,
     label: str,
     probabilities: Sequence[float],
     model: Model,
-    input_format: InputFormat,
     now: int,
     max_timestamp_age: int,
 ) -> Outgoing:
@@ -170,12 +206,12 @@ def labelled(
 
     Args:
         record: the `kafka.consumer.fetcher.ConsumerRecord` read.
+        document: the comment's, a JSON object.
         topic: where the message goes.
         urgency: the routing's choice.
         label: the most probable one.
         probabilities: [labels], in the order of the model's labels, as they are to be read.
         model: the model that gave them.
-        input_format: how the record's value holds the comment.
         now: the time, milliseconds since 1970.
         max_timestamp_age: older timestamps are replaced, milliseconds.
     """
@@ -193,14 +229,10 @@ def labelled(
         ("model-version", model.version.encode()),
     ]
     timestamp, dated = _timestamp(record.timestamp, now, max_timestamp_age)
-    if input_format == "text":
-        value = orjson.dumps({"text": record.value.decode(), CLASSIFICATION: classification})
-    else:
-        value = json_object.with_member(record.value, CLASSIFICATION, orjson.dumps(classification))
     return Outgoing(
         topic=topic,
         key=record.key,
-        value=value,
+        value=json_object.with_member(document, CLASSIFICATION, orjson.dumps(classification)),
         headers=[*_headers(record), *dated, *ours],
         timestamp=timestamp,
         urgency=urgency,

@@ -1,6 +1,7 @@
 """Every setting once: name, default, unit and why. Each is a flag and a CONSUMER_… variable."""
 
 import inspect
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -16,6 +17,9 @@ from consumer.offsets import OffsetReset
 from consumer.routing import DEAD_LETTER, TOPIC_PART, parse_routes
 
 LONGEST_TOPIC = 249
+
+# What the extra `email` installs.
+EMAIL_PACKAGES = ("lxml", "quotequail")
 
 # Beside a transaction's time, the loop waits for one request of 10 s, or for a new connection, at most.
 WAIT_SECONDS = 15
@@ -56,7 +60,14 @@ class Settings(Connection):
         "comments.", "before the urgency in the name of each topic written", min_length=1
     )
     input_format: InputFormat = setting(
-        "json", "json: an object with the text in a field; text: the text itself"
+        "json",
+        "json: an object with the text in a field; text: the text itself; email: an RFC 5322 message, whose"
+        " text is the subject and the newest part of the body",
+    )
+    include_original: bool = setting(
+        False,
+        "of an e-mail: put its bytes into the labelled message too, as `original` in base64; that takes a"
+        " third more than the e-mail itself, and one that then exceeds max_message_bytes is a dead letter",
     )
     text_field: str = setting("text", "field of the JSON object that holds the comment", min_length=1)
     routes: str = setting("high: 1,2; medium: 3; low: 4,5", "urgency: labels, most urgent first")
@@ -236,8 +247,22 @@ def checked(settings: Kind) -> Kind:
             f"--text-field: the labelled message has its own {CLASSIFICATION!r} in place of the comment's;"
             " name another field"
         )
+    _check_email(settings)
     _check_topics(settings)
     return settings
+
+
+def _check_email(settings: Settings) -> None:
+    if settings.input_format != "email":
+        if settings.include_original:
+            raise SettingsError(
+                "--include-original is for --input-format email: others come out whole anyway"
+            )
+        return
+    if missing := [name for name in EMAIL_PACKAGES if find_spec(name) is None]:
+        raise SettingsError(
+            f"--input-format email needs {' and '.join(missing)}, not installed here: pip install '.[email]'"
+        )
 
 
 def _check_topics(settings: Settings) -> None:
@@ -246,7 +271,9 @@ def _check_topics(settings: Settings) -> None:
             "--split-by and --split-values go together: name a field, and the values it can have"
         )
     if settings.split_by and settings.input_format != "json":
-        raise SettingsError(f"--split-by: a message in the format {settings.input_format} has no fields")
+        raise SettingsError(
+            f"--split-by is for --input-format json: {settings.input_format} has no field that could split it"
+        )
     if wrong := [value for value in settings.splits if not TOPIC_PART.fullmatch(value)]:
         raise SettingsError(
             f"--split-values: {wrong[0]!r} cannot end a topic's name; use letters, digits, '.', '_' and '-'"

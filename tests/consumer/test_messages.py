@@ -33,12 +33,12 @@ def label(value: bytes, *, input_format: Any = "json", **fields: Any) -> Outgoin
     """Label a record as urgent."""
     return labelled(
         record(value, **fields),
+        document=comment_of(value, input_format, "text").document,
         topic="comments.high",
         urgency="high",
         label="1",
         probabilities=PROBABILITIES,
         model=MODEL,
-        input_format=input_format,
         now=NOW,
         max_timestamp_age=DAY,
     )
@@ -72,7 +72,7 @@ def test_bad_value_has_its_reason(value: bytes | None, reason: str) -> None:
 
 def test_text_format_takes_the_value_itself() -> None:
     """With input_format=text the value is the comment, and need not be JSON."""
-    assert comment_of("zu spät".encode(), "text", "text") == ("zu spät", None)
+    assert comment_of("zu spät".encode(), "text", "text").text == "zu spät"
     with pytest.raises(BadMessage, match="byte 3"):
         comment_of(b"caf\xe9", "text", "text")
 
@@ -97,9 +97,9 @@ def test_other_text_field() -> None:
 def test_field_that_splits(shop: str, split: str | None) -> None:
     """A string or a whole number can split, as it stands; anything else is as if it were missing."""
     value = f'{{"text": "late", "shop": {shop}}}'.encode()
-    assert comment_of(value, "json", "text", "shop") == ("late", split)
-    assert comment_of(value, "json", "text") == ("late", None)
-    assert comment_of(b'{"text": "late"}', "json", "text", "shop") == ("late", None)
+    assert comment_of(value, "json", "text", "shop").split == split
+    assert comment_of(value, "json", "text").split is None
+    assert comment_of(b'{"text": "late"}', "json", "text", "shop").split is None
 
 
 def test_labelled_message_states_the_classification() -> None:
@@ -121,7 +121,10 @@ def test_labelled_message_states_the_classification() -> None:
 
 def test_text_format_wraps_the_comment() -> None:
     """With input_format=text the labelled message is the text and its classification."""
-    assert list(json.loads(label(b"late again", input_format="text").value)) == ["text", "classification"]
+    for text in ("late again", "classification", r"\u0061 \" late"):
+        labelled = json.loads(label(text.encode(), input_format="text").value)
+        assert list(labelled) == ["text", "classification"]
+        assert labelled["text"] == text
 
 
 def test_users_bytes_stay_as_they_are() -> None:

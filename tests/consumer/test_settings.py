@@ -1,5 +1,7 @@
 """Settings from flags and variables."""
 
+import sys
+
 import pytest
 
 from consumer import settings
@@ -47,7 +49,9 @@ def test_names_of_the_contract() -> None:
         ([*SPLIT, "a,a"], "two kinds of messages would go to the topic 'comments.high.a'"),
         ([*SPLIT, "a", "--routes", "high: 1,2; high.a: 3,4,5"], "would go to the topic 'comments.high.a'"),
         ([*SPLIT, "a", "--input-topic", "comments.low.a"], "published to the input topic"),
-        ([*SPLIT, "a", "--input-format", "text"], "a message in the format text has no fields"),
+        ([*SPLIT, "a", "--input-format", "email"], "email has no field that could split it"),
+        ([*REQUIRED, "--include-original"], "--include-original is for --input-format email"),
+        ([*SPLIT, "a", "--input-format", "text"], "text has no field that could split it"),
         ([*SPLIT, "a" * 240], "Kafka takes topics of 249 characters at most"),
     ],
 )
@@ -55,6 +59,16 @@ def test_wrong_setting_is_named(arguments: list[str], message: str) -> None:
     """A missing or wrong setting is refused by its flag's name, with what is wrong."""
     with pytest.raises(SettingsError, match=message):
         settings.parse(arguments)
+
+
+@pytest.mark.parametrize("package", settings.EMAIL_PACKAGES)
+def test_email_without_its_packages(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Where what e-mails need is not installed, one sentence says so and how to, for that format alone."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SettingsError, match=rf"needs {package}, .*pip install '\.\[email\]'"):
+        settings.parse([*REQUIRED, "--input-format", "email"])
+
+    assert settings.parse(REQUIRED).input_format == "json"
 
 
 def test_topics_of_a_split() -> None:

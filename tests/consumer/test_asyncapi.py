@@ -192,18 +192,19 @@ def test_labelled_examples_are_what_the_consumer_makes(
 ) -> None:
     """The example of a comment, labelled with the example's probabilities, is the example of that format."""
     comment = examples(document, input_format)["comment"]["payload"]
-    expected = examples(document, "labelled")[input_format]
+    labelled_examples = examples(document, "labelled") | examples(document, "labelledEmail")
+    expected = labelled_examples[input_format]
     said = expected["payload"]["classification"]
     value = comment if isinstance(comment, str) else json.dumps(comment)
 
     made = labelled(
         record(value.encode(), int(expected["headers"].get("original-timestamp", now()))),
+        document=comment_of(value.encode(), input_format, "text").document,
         topic=DEFAULTS.topic(said["urgency"]),
         urgency=said["urgency"],
         label=said["label"],
         probabilities=[*said["probabilities"].values()],
         model=Model(**said["model"], labels=tuple(said["probabilities"])),
-        input_format=input_format,
         now=now(),
         max_timestamp_age=DAY,
     )

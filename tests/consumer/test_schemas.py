@@ -10,7 +10,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from consumer import json_object
 from consumer.bundle import Manifest
-from consumer.messages import REASONS, Model, Outgoing, dead_letter, labelled, now, shortened
+from consumer.messages import REASONS, Model, Outgoing, comment_of, dead_letter, labelled, now, shortened
 from consumer.routing import TOPIC_PART
 from finetune import collect
 from finetune.data import STAR_LABELS
@@ -41,12 +41,12 @@ def label(sent: ConsumerRecord, input_format: Any = "json") -> Outgoing:
     """Label a record as urgent."""
     return labelled(
         sent,
+        document=comment_of(sent.value, input_format, "text").document,
         topic="comments.high",
         urgency="high",
         label="1",
         probabilities=[0.6, 0.2, 0.1, 0.06, 0.04],
         model=MODEL,
-        input_format=input_format,
         now=now(),
         max_timestamp_age=DAY,
     )

@@ -15,9 +15,9 @@ import trustme
 from prometheus_client import CollectorRegistry
 
 from consumer import bundle, service, settings
-from consumer.__main__ import run
 from consumer.connection import PREFIX, variable
 from consumer.errors import BundleError
+from consumer.serve import run
 from consumer.server import serving
 from consumer.settings import Settings
 from deploy.local.broker import free_port

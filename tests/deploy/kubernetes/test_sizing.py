@@ -85,12 +85,12 @@ def test_a_label_adds_about_as_much_as_the_sizing_says() -> None:
 
     labelled = messages.labelled(
         Record,
+        document=Record.value,
         topic="comments.high",
         urgency="high",
         label="1",
         probabilities=[0.871234, 0.101, 0.020123, 0.004123, 0.003766],
         model=Model("stars", "3f1c0a9be2d4", ("1", "2", "3", "4", "5")),
-        input_format="json",
         now=Record.timestamp,
         max_timestamp_age=86_400_000,
     )

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 from consumer.messages import now
-from tests import emails
+from tests import asyncapi, emails
 from tests.bad_input import Dead
 from tests.emails import EMAILS
 from tests.integration.conftest import Kafka, Message
@@ -40,9 +40,11 @@ def test_mailbox_comes_out_as_it_went_in(kafka: Kafka, prefix: str, start: Start
         if isinstance(case, Dead):
             assert dict(record.headers)["error.reason"] == case.reason.encode()
             assert record.value == (case.value or b"")
+            assert asyncapi.problems("dead-letter-headers", asyncapi.headers_of(record.headers)) == []
         else:
             value = json.loads(record.value)
             assert value["text"] == case.text
+            assert asyncapi.problems("labelled-email", value) == []
             assert value["classification"]["urgency"] == record.topic.removeprefix(prefix)
 
 
@@ -55,4 +57,6 @@ def test_original_bytes(kafka: Kafka, prefix: str, start: Start) -> None:
     assert consumer.wait() == 0, consumer.log_lines()
 
     [record] = kafka.read(*[f"{prefix}{urgency}" for urgency in URGENCIES], count=1)
-    assert base64.b64decode(json.loads(record.value)["original"]) == emails.mail(bytes(range(256)))
+    value = json.loads(record.value)
+    assert base64.b64decode(value["original"]) == emails.mail(bytes(range(256)))
+    assert asyncapi.problems("labelled-email", value) == []

@@ -19,6 +19,8 @@ from tests.integration.consumer.test_refused_records import make_topics
 Start = Callable[..., Consumer]
 HOUR = 3_600_000
 OLD = 1_400_000_000_000
+# Those have a test of their own.
+OF_EMAILS = {"not-email", "broken-mime", "no-text"}
 
 
 def problems(record: ConsumerRecord, dead_letters: str) -> list[str]:
@@ -46,7 +48,7 @@ def test_all_that_comes_out_is_as_documented(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Labelled, split, old, dead for every reason there is, shortened: each record fits its schemas."""
+    """Labelled, split, old, dead for every reason that JSON has, shortened: each record fits its schemas."""
     make_topics(
         kafka,
         prefix,
@@ -73,7 +75,7 @@ def test_all_that_comes_out_is_as_documented(
     assert [problem for record in came for problem in problems(record, f"{prefix}dead-letter")] == []
     found = [(record.topic, asyncapi.headers_of(record.headers)) for record in came]
     letters = [headers for topic, headers in found if topic == f"{prefix}dead-letter"]
-    assert {headers["error.reason"] for headers in letters} == {*REASONS}
+    assert {headers["error.reason"] for headers in letters} == {*REASONS} - OF_EMAILS
     assert any("error.shortened-from" in headers for headers in letters)
     assert [headers.get("original-timestamp") for topic, headers in found if topic in teams] == [f"{OLD}"]
 

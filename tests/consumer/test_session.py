@@ -2,6 +2,9 @@
 
 import ctypes
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,14 @@ import pytest
 from consumer import bundle, session
 from consumer.bundle import Device, DeviceChoice, PrecisionChoice
 from consumer.session import leaves_gpu_unused, open_session
+
+
+def test_nobody_is_told(tmp_path: Path) -> None:
+    """ONNX Runtime leaves nothing in the home directory when it is imported, so has nothing to report."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}
+    command = [sys.executable, "-c", "import consumer.session"]
+    subprocess.run(command, check=True, env={**environment, "HOME": str(tmp_path)}, timeout=60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_cpu_runs_the_graph_as_exported(

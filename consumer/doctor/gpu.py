@@ -51,8 +51,10 @@ def gpus() -> list[str] | str:
     except OSError:
         return f"no NVIDIA driver ({DRIVER})"
     count = ctypes.c_int(0)
-    if (code := driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))) or not count.value:
+    if code := driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return f"the NVIDIA driver finds no GPU (CUDA's error {code})"
+    if not count.value:
+        return "the NVIDIA driver finds no GPU"
     return [_name(driver, number) for number in range(count.value)]
 
 

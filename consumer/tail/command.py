@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
         raise access.lacking(settings, [f"READ topic {name}" for name in access.topics_of(error)]) from error
     except KafkaError as error:
         raise UrgencyRouterError(
-            f"no answer from Kafka at {settings.bootstrap_servers} ({error}); is it running, and is"
-            " --bootstrap-servers right?"
+            f"Kafka at {settings.bootstrap_servers} refuses or does not answer ({error}); is it running, and"
+            " is --bootstrap-servers right?"
         ) from error
     return 0
 

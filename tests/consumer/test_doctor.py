@@ -286,12 +286,13 @@ def test_libraries_that_do_not_load_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert "libcurand.so.10" in gpu.missing_libraries()
 
 
-def test_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("code", "words"), [(100, " (CUDA's error 100)"), (0, "")])
+def test_driver_without_a_gpu(monkeypatch: pytest.MonkeyPatch, code: int, words: str) -> None:
     """A driver that finds no GPU is told from one that is not there."""
-    driver = SimpleNamespace(cuInit=lambda _: 100, cuDeviceGetCount=lambda _: 0)
+    driver = SimpleNamespace(cuInit=lambda _: code, cuDeviceGetCount=lambda _: 0)
     monkeypatch.setattr(gpu.ctypes, "CDLL", lambda *_: driver)
 
-    assert gpu.gpus() == "the NVIDIA driver finds no GPU (CUDA's error 100)"
+    assert gpu.gpus() == f"the NVIDIA driver finds no GPU{words}"
 
 
 @pytest.fixture
@@ -461,6 +462,13 @@ def test_lines_are_harmless(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert json.loads(printed)["found"] == strange.found
     assert printed.removesuffix("\n").isprintable()
+
+
+def test_odd_names_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is not UTF-8 is no obstacle, in words or as JSON."""
+    for form in ((), ("--json",)):
+        assert command.main([*FLAGS, "--bundle", "/b\udcffd", "--no-check-model", *form]) == 1
+        assert "cannot read /b" in capsys.readouterr().out
 
 
 def test_wrong_setting_ends_with_its_own_code(capsys: pytest.CaptureFixture[str]) -> None:

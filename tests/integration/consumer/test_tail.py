@@ -296,7 +296,7 @@ def test_line_on_a_terminal(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--bootstrap-servers", "127.0.0.1:1"], 1, "no answer from Kafka at 127.0.0.1:1 ("),
+        (["--bootstrap-servers", "127.0.0.1:1"], 1, "Kafka at 127.0.0.1:1 refuses or does not answer ("),
         (["--output-prefix", "nowhere."], 5, "no topic nowhere.high, nowhere.medium, nowhere.low that"),
     ],
 )

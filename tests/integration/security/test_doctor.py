@@ -106,14 +106,14 @@ def test_advice_mends_a_missing_right(secured: SecuredKafka, prefix: str, user: 
 
 @pytest.mark.parametrize("fixed", ["mine", ""])
 def test_right_to_describe_is_not_enough(secured: SecuredKafka, prefix: str, user: str, fixed: str) -> None:
-    """Who may only describe a group and transactional ids is told that this is not enough."""
+    """Who may only describe topics, a group and transactional ids is told that this is not enough."""
     secured.fill(prefix)
     principal = secured.add_user(user)
     name = f"{user}{fixed}" if fixed else f"{prefix}group-"
     secured.grant(
         principal,
         [
-            *least_rights(prefix)[:5],
+            *(Right("DESCRIBE", right.kind, right.name) for right in least_rights(prefix)[:5]),
             Right("DESCRIBE", "GROUP", f"{prefix}group"),
             Right("DESCRIBE", "TRANSACTIONAL_ID", name, prefixed=not fixed),
         ],
@@ -122,7 +122,9 @@ def test_right_to_describe_is_not_enough(secured: SecuredKafka, prefix: str, use
 
     found = look(prefix, *secured.with_password(user), *given)
 
-    assert [finding.check for finding in failing(found)] == [f"group {prefix}group", "transactional id"]
+    lacking = [*(f"topic {prefix}{name}" for name in TOPICS), f"group {prefix}group", "transactional id"]
+    assert {finding.check for finding in failing(found)} == set(lacking)
+    assert [advised(found[check]).operation for check in lacking] == ["READ", *["WRITE"] * 4, "READ", "WRITE"]
     assert advised(found["transactional id"]) == Right("WRITE", "TRANSACTIONAL_ID", name, not fixed)
 
 

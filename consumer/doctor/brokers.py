@@ -69,7 +69,7 @@ def _encryption(check: str, connected: socket.socket) -> list[Finding]:
 def lasting(check: str, not_after: str) -> Finding:
     """How long a certificate is still good, by its `notAfter` as Python's ssl gives it."""
     days = int((ssl.cert_time_to_seconds(not_after) - time.time()) // 86_400)
-    found = f"certificate good for another {days} days"
+    found = f"certificate good for another {days:,} days"
     return ok(check, found) if days >= LEAST_DAYS else warn(check, found, "have the certificate renewed")
 
 

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 from kafka.protocol.consumer.offsets import OffsetSpec
 
 from consumer.doctor.finding import Finding, fail, ok, skip, warn
-from consumer.doctor.kafka import Kafka
+from consumer.doctor.kafka import TO_SEE, Kafka
 
 CHECK = "clock"
 ADVICE = "set both by NTP (timedatectl, chronyc tracking)"
@@ -63,7 +63,7 @@ def _future(kafka: Kafka, refusal: KafkaError) -> Finding:
         return warn(CHECK, found, f"this machine's clock is behind, or a sender's is ahead: {ADVICE}")
     seen = "" if newest is None else f"; no message of {topic} is from the future"
     reason = f"only who may DESCRIBE the cluster is told Kafka's time ({type(refusal).__name__}){seen}"
-    return skip(CHECK, reason, kafka.grant("Describe", "--cluster"))
+    return skip(CHECK, reason, kafka.grant("Describe", "--cluster", TO_SEE))
 
 
 def _newest(kafka: Kafka) -> float | None:

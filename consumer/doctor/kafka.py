@@ -13,6 +13,7 @@ from consumer.doctor.brokers import Address
 from consumer.settings import Settings
 
 REQUEST_TIMEOUT_MS = 10_000
+TO_SEE = "to have it checked "
 
 
 @dataclass
@@ -33,18 +34,19 @@ class Kafka:
         described: dict[str, Any] = self.admin.describe_cluster()
         return described
 
-    def grant(self, operation: str, resource: str) -> str:
+    def grant(self, operation: str, resource: str, why: str = "") -> str:
         """The advice to grant a right, as a command.
 
         Args:
             operation: what is to be allowed, as `kafka-acls.sh` spells it.
             resource: on what, as its flags.
+            why: what for, where the service can do without.
         """
         principal = access.principal(self.settings)
         who = principal if principal.startswith("User:") else "'User:CN=…'"
         host, port = self.let_in[0]
         return (
-            f"grant it: kafka-acls.sh --bootstrap-server {host}:{port} --command-config admin.properties"
+            f"{why}grant it: kafka-acls.sh --bootstrap-server {host}:{port} --command-config admin.properties"
             f" --add --allow-principal {who} --operation {operation} {resource}"
         )
 

@@ -7,7 +7,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from consumer.access import principal
 from consumer.connection import flag
 from consumer.doctor.finding import Finding, fail, ok, skip, together
-from consumer.doctor.kafka import Kafka
+from consumer.doctor.kafka import TO_SEE, Kafka
 
 CHECK = "limits of the brokers"
 # Kafka's setting, ours that it bounds, and whether from below.
@@ -25,7 +25,7 @@ def check(kafka: Kafka) -> Iterator[Finding]:
     shown = kafka.admin.describe_configs(asked, config_filter="all").get("broker", {}).get(broker)
     if not shown:
         reason = f"{principal(kafka.settings)} has no right to DESCRIBE_CONFIGS the cluster"
-        yield skip(CHECK, reason, kafka.grant("DescribeConfigs", "--cluster"))
+        yield skip(CHECK, reason, kafka.grant("DescribeConfigs", "--cluster", TO_SEE))
         return
     yield together(
         CHECK,

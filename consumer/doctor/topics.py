@@ -10,7 +10,7 @@ from consumer import topics
 from consumer.access import principal
 from consumer.doctor import topic_settings
 from consumer.doctor.finding import Finding, counted, fail, ok, skip, together, warn
-from consumer.doctor.kafka import Kafka
+from consumer.doctor.kafka import TO_SEE, Kafka
 from consumer.settings import Settings
 
 Description = Mapping[str, Any]
@@ -36,7 +36,7 @@ def check(kafka: Kafka) -> Iterator[Finding]:
     if hidden := [name for name in there if name not in configurations]:
         reason = f"{principal(kafka.settings)} has no right to DESCRIBE_CONFIGS {', '.join(hidden)}"
         resource = " ".join(f"--topic {name}" for name in hidden)
-        yield skip("settings of topics", reason, kafka.grant("DescribeConfigs", resource))
+        yield skip("settings of topics", reason, kafka.grant("DescribeConfigs", resource, TO_SEE))
 
 
 def _missing(name: str, right: topics.Right, topic: Description, kafka: Kafka) -> Finding | None:

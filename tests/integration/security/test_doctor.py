@@ -59,7 +59,7 @@ def test_least_rights_are_enough(secured: SecuredKafka, prefix: str, user: str) 
     assert {check for check, finding in found.items() if finding.verdict == "SKIP"} == SEEN_WITH_MORE
     broker = found[f"broker {secured.doors['PASSWORD']}"]
     assert re.search(
-        rf"TLSv1.3, certificate good for another \d+ days, logged in as User:{user}", broker.found
+        rf"TLSv1.3, certificate good for another [\d,]+ days, logged in as User:{user}", broker.found
     )
     assert "no message of" in found["clock"].found
     for name in SEEN_WITH_MORE - {"GPU libraries"}:

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -33,6 +34,13 @@ TRIED_RUNS = 3
 TRIED_SECONDS = 0.6
 
 
+class Work(NamedTuple):
+    """What texts are to the model: the micro-batches they are cut into, and their tokens, without padding."""
+
+    micro_batches: int = 0
+    tokens: int = 0
+
+
 class Classifier:
     """A model on a device.
 
@@ -43,6 +51,7 @@ class Classifier:
         device_reason: why that device, in words.
         gpu_unused: whether that is the CPU of a machine that shows a GPU, and nobody asked for it.
         rate: comments per second over the golden comments, once `prove` has run.
+        work: what the texts classified last were.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class Classifier:
             SessionFailed: the model computes nothing on the device.
         """
         self.rate = 0.0
+        self.work = Work()
         self._bundle = bundle
         self._tokenizer = TextTokenizer(bundle)
         self.device, self.device_reason, self._variant, self._session = open_session(
@@ -142,6 +152,7 @@ class Classifier:
 
         for group, of_group in zip(groups, self._pool.map(answers, groups), strict=True):
             probabilities[group] = of_group
+        self.work = Work(len(groups), int(token_counts.sum()))
         return probabilities
 
     def require_working(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from consumer import messages
-from consumer.classifier import Classifier
+from consumer.classifier import Classifier, Work
 from consumer.errors import BadMessage, DeadLetterRefused
 from consumer.messages import Comment, Model, Outgoing, now
 from consumer.metrics import Metrics
@@ -26,6 +26,7 @@ class Labeller:
 
     Attributes:
         model: the one that labels.
+        work: what the records labelled last were to it.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Labeller:
         shadow: Shadow | None = None,
     ) -> None:
         self.model = model
+        self.work = Work()
         self._settings = settings
         self._classifier = classifier
         self._routing = routing
@@ -60,6 +62,7 @@ class Labeller:
         Raises:
             SessionFailed: the model fails at everything.
         """
+        self.work = Work()
         read_at = now()
         read: dict[int, Comment] = {}
         outgoing: dict[int, Outgoing] = {}
@@ -71,6 +74,7 @@ class Labeller:
         if read:
             texts = [comment.text for comment in read.values()]
             probabilities = self._classifier.classify(texts)
+            self.work = self._classifier.work
             if np.isnan(probabilities).any():
                 self._classifier.require_working()
             urgencies = self._routing.urgency(probabilities)

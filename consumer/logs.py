@@ -1,4 +1,7 @@
-"""Log lines: for people on a terminal, one JSON object a line elsewhere; what messages say is left out."""
+"""Log lines: for people on a terminal, one JSON object a line elsewhere; what messages say is left out.
+
+What a caller gives as `extra={"fields": …}` becomes members of that object.
+"""
 
 import logging
 import multiprocessing
@@ -23,13 +26,14 @@ class _Formatter(logging.Formatter):
 
 class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             # A text may hold half a surrogate pair, which JSON in UTF-8 cannot.
             "message": record.getMessage().encode(errors="backslashreplace").decode(),
         }
+        line |= getattr(record, "fields", {})
         if _is_worker():
             line["process"] = record.processName or ""
         if record.exc_info:

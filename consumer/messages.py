@@ -58,9 +58,9 @@ class Comment(NamedTuple):
 class Outgoing(NamedTuple):
     """A record to publish.
 
-    `timestamp` is in milliseconds since 1970, None for the time of publication. `urgency` and `label` are
-    None, and `reason` is set, for a dead letter; `shortened` tells that it lacks a part of the message.
-    `expected` is the probability of each urgency, [urgencies], for the metrics alone.
+    `timestamp` is in milliseconds since 1970, None for the time of publication. `urgency`, `label` and
+    `model_version` are None, and `reason` is set, for a dead letter; `shortened` tells that it lacks a part
+    of the message. `expected` is the probability of each urgency, [urgencies], for the metrics alone.
     """
 
     topic: str
@@ -73,6 +73,7 @@ class Outgoing(NamedTuple):
     reason: str | None = None
     shortened: bool = False
     expected: Sequence[float] = ()
+    model_version: str | None = None
 
     @property
     def size(self) -> int:
@@ -237,6 +238,7 @@ def labelled(
         timestamp=timestamp,
         urgency=urgency,
         label=label,
+        model_version=model.version,
     )
 
 

@@ -58,7 +58,7 @@ class Metrics:
             DELAY_BUCKETS,
         )
         self.stage = self._histogram(
-            "stage_seconds", "Time a batch spent in each stage.", STAGE_BUCKETS, ("stage",)
+            "stage_seconds", "Time a committed batch took in each stage.", STAGE_BUCKETS, ("stage",)
         )
         self.batch = self._histogram("batch_messages", "Messages in a batch.", BATCH_BUCKETS)
         self.batch_bound = self._gauge(
@@ -135,15 +135,25 @@ class Metrics:
         self._serving = (name, version, device, precision)
         self.model.labels(*self._serving).set(1)
 
-    def committed(self, timestamps: Sequence[int], outgoing: Sequence[Outgoing], now: int) -> None:
+    def committed(
+        self,
+        timestamps: Sequence[int],
+        outgoing: Sequence[Outgoing],
+        now: int,
+        stages: Mapping[str, float],
+    ) -> None:
         """Count what a transaction has published.
 
         Args:
             timestamps: of the messages read, milliseconds since 1970, negative where there is none.
             outgoing: the records published.
             now: the time of the commit, milliseconds since 1970.
+            stages: how long each took, seconds.
         """
         self.transactions.labels("committed").inc()
+        # While it is polled a batch also waits for the one before, which is no work.
+        for stage in ("classify", "publish", "commit"):
+            self.stage.labels(stage).observe(stages[stage])
         self.batch.observe(len(outgoing))
         for (urgency, label), count in Tally(
             (record.urgency, record.label) for record in outgoing if record.reason is None

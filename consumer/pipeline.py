@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -24,12 +24,14 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata,
 
 from consumer import messages, rejoining
 from consumer.batching import BatchBound
+from consumer.classifier import Work
 from consumer.errors import BatchDiscarded, Rebalanced, RecordsRefused, TransactionFailed
 from consumer.health import Health
 from consumer.labeller import Labeller
 from consumer.messages import Outgoing, now
 from consumer.metrics import Metrics
 from consumer.offsets import REQUEST_TIMEOUT_MS, Offsets
+from consumer.progress import Progress
 from consumer.retrying import hopeless
 from consumer.transactions import TransactionalProducer
 
@@ -49,13 +51,22 @@ MAX_BATCH_BYTES = 32 * 1024 * 1024
 POLL_MESSAGES = 100
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
-    """Records read under one group membership from the topic with that id, at least one."""
+    """Records read under one group membership from the topic with that id, at least one.
+
+    Attributes:
+        began: when the first record was polled, as `time.monotonic` counts.
+        stages: how long each stage took that it has gone through, seconds.
+        work: what it was to the model.
+    """
 
     records: list[Any]
     membership: ConsumerGroupMetadata
     topic_id: str
+    began: float = field(default_factory=time.monotonic)
+    stages: dict[str, float] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
 
     def next_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """Per partition, the offset after its last record."""
@@ -106,6 +117,7 @@ class Pipeline:
         self._successor = successor
         self._ranges = ranges
         self._committed = committed
+        self._progress = Progress()
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
         self._membership: ConsumerGroupMetadata | None = None
@@ -140,6 +152,7 @@ class Pipeline:
                 if isinstance(cause, KafkaError) and hopeless(cause):
                     raise
                 log.warning("given back what was in flight: %s", cause)
+            self._progress.tell(at_once=True)
 
     def _turn(self, device: ThreadPoolExecutor) -> None:
         arrived = self._read()
@@ -240,8 +253,9 @@ class Pipeline:
         started = time.monotonic()
         outgoing = self._labeller.label(batch.records)
         seconds = time.monotonic() - started
+        batch.stages |= {"poll": started - batch.began, "classify": seconds}
+        batch.work = self._labeller.work
         self._bound.observe(len(batch.records), seconds)
-        self._metrics.stage.labels("classify").observe(seconds)
         return outgoing
 
     def _publish_computed(self) -> None:
@@ -255,7 +269,7 @@ class Pipeline:
         self._offsets.confirm(batch.topic_id)
         while True:
             try:
-                self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
+                sent_at = self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
                 break
             except RecordsRefused as refused:
                 self._metrics.transactions.labels("failed").inc()
@@ -272,9 +286,11 @@ class Pipeline:
                 raise
         self._in_flight.popleft()
         self._health.beat()
-        self._metrics.stage.labels("publish").observe(time.monotonic() - started)
+        batch.stages |= {"publish": sent_at - started, "commit": time.monotonic() - sent_at}
         self._committed(batch.next_offsets())
-        self._metrics.committed([record.timestamp for record in batch.records], outgoing, now())
+        timestamps = [record.timestamp for record in batch.records]
+        self._metrics.committed(timestamps, outgoing, now(), batch.stages)
+        self._progress.committed(batch.records, outgoing, batch.stages, batch.work)
 
     def _connect(self) -> None:
         self._health.beat()
@@ -333,6 +349,7 @@ class Pipeline:
             if end is not None and position is not None:
                 lag[partition] = max(0, end - position)
         self._metrics.assigned(len(self._assignment()), lag)
+        self._progress.tell(sum(lag.values()))
 
     def _position(self, partition: TopicPartition) -> int | None:
         try:

@@ -113,7 +113,7 @@ class TransactionalProducer:
         outgoing: Sequence[Outgoing],
         next_offsets: Mapping[TopicPartition, OffsetAndMetadata],
         membership: ConsumerGroupMetadata,
-    ) -> None:
+    ) -> float:
         """Publish a batch exactly once.
 
         1. Begin.
@@ -130,6 +130,9 @@ class TransactionalProducer:
             next_offsets: per input partition, the offset after the last record of the batch.
             membership: the consumer's group metadata when the batch was read.
 
+        Returns:
+            When step 3 was done, as `time.monotonic` counts.
+
         Raises:
             RecordsRefused: some records can never be published; call `connect`, then publish others for them.
             TransactionFailed: some step failed; call `connect` before anything else.
@@ -142,6 +145,7 @@ class TransactionalProducer:
         try:
             self._producer.begin_transaction()
             self._send(outgoing, deadline)
+            sent_at = time.monotonic()
             self._await(
                 self._producer._transaction_manager.send_offsets_to_transaction(next_offsets, membership),
                 deadline,
@@ -151,6 +155,7 @@ class TransactionalProducer:
             raise
         except KafkaError as error:
             raise TransactionFailed(f"{type(error).__name__}: {error}") from error
+        return sent_at
 
     def _send(self, outgoing: Sequence[Outgoing], deadline: float) -> None:
         sent: list[Any] = []

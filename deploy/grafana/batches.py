@@ -31,7 +31,8 @@ def panels() -> list[Any]:
         ),
         Lines(
             "Time of a batch",
-            "classify is the model and its tokenizer, publish the Kafka transaction. They run side by side.",
+            "classify is the model and its tokenizer, publish and commit are the Kafka transaction. They run"
+            " side by side.",
             "s",
             query(quantile(0.5, "stage_seconds", "stage"), "{{stage}}, median"),
             query(quantile(0.99, "stage_seconds", "stage"), "{{stage}}, 99 of 100"),
@@ -39,8 +40,8 @@ def panels() -> list[Any]:
         Lines(
             "Busy",
             "Share of the time that a consumer spends in a stage, several --workers together. At 100 % it can"
-            " do no more: classify then wants another replica or a faster device, publish larger batches or a"
-            " faster Kafka.",
+            " do no more: classify then wants another replica or a faster device, publish and commit,"
+            " added up, larger batches or a faster Kafka.",
             "percentunit",
             query(rate("stage_seconds_sum", "instance", "stage"), "{{instance}} {{stage}}"),
         ),

@@ -131,6 +131,19 @@ def test_probabilities_are_rounded_after_the_label_is_chosen(
     assert [one.label for one in got] == [LABELS[column] for column in expected.argmax(axis=1)]
 
 
+def test_work_of_a_batch_is_told(labeller: Labeller, classifier: Classifier) -> None:
+    """It is the tokens of the texts, padding aside, and the micro-batches; nothing where there is no text."""
+    texts = comments(50, seed=3)
+    session = FaultySession(classifier)
+
+    labeller.label(records(texts))
+
+    tokens = sum(map(len, classifier._tokenizer.tokens(texts)))
+    assert labeller.work == (session.runs, tokens)
+    labeller.label([record._replace(value=b"[]") for record in records(texts)])
+    assert labeller.work == (0, 0)
+
+
 @pytest.mark.parametrize("fault", ["fails", "no_numbers"])
 def test_text_that_the_model_fails_at_is_a_dead_letter(
     labeller: Labeller, classifier: Classifier, fault: str

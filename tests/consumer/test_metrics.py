@@ -8,6 +8,7 @@ from consumer.messages import Outgoing
 from consumer.metrics import Metrics
 
 URGENCIES = ("high", "medium", "low")
+STAGES = {"poll": 0.1, "classify": 0.2, "publish": 0.3, "commit": 0.4}
 
 
 def by_urgency(metrics: Metrics, name: str) -> dict[str, float]:
@@ -24,7 +25,7 @@ def test_expected_mix_is_counted_with_what_is_published() -> None:
     sent = Outgoing("comments.low", None, b"", [], None, urgency="low", label="5", expected=[0.25, 0.0, 0.75])
     dead = Outgoing("comments.dead-letter", None, b"", [], None, reason="not-json")
 
-    metrics.committed([0, 0, 0], [sent, dead, sent], now=0)
+    metrics.committed([0, 0, 0], [sent, dead, sent], now=0, stages=STAGES)
 
     name = "urgency_router_expected_comments_total"
     assert by_urgency(metrics, name) == {"high": 0.5, "medium": 0.0, "low": 1.5}

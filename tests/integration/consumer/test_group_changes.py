@@ -137,13 +137,13 @@ def test_publish_longer_than_the_poll_interval(
     loop.settings = loop.settings.model_copy(update={"max_poll_interval_seconds": 1.0})
 
     def until_thrown_out(real: Publish) -> Publish:
-        def publish(*batch: Any) -> None:
+        def publish(*batch: Any) -> float:
             deadline = time.monotonic() + SECONDS
             while members(kafka, f"{prefix}group"):
                 assert time.monotonic() < deadline
             Loop(kafka, prefix, tiny_bundle).run()
             loop.consumer._coordinator.rejoining = joining
-            real(*batch)
+            return real(*batch)
 
         return publish
 

@@ -131,10 +131,11 @@ def test_end_while_kafka_is_away(broker: Broker, loop: Loop) -> None:
     stop = threading.Event()
 
     def last(real: Publish) -> Publish:
-        def publish(*batch: Any) -> None:
-            real(*batch)
+        def publish(*batch: Any) -> float:
+            sent_at = real(*batch)
             broker.kill()
             stop.set()
+            return sent_at
 
         return publish
 

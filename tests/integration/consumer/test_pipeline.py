@@ -29,7 +29,7 @@ from tests.conftest import comments
 from tests.integration.conftest import Kafka, Message
 from tests.integration.consumer.conftest import URGENCIES
 
-Publish = Callable[[Sequence[Outgoing], Mapping[TopicPartition, int], ConsumerGroupMetadata], None]
+Publish = Callable[[Sequence[Outgoing], Mapping[TopicPartition, int], ConsumerGroupMetadata], float]
 
 
 class Loop:
@@ -99,8 +99,8 @@ def fail(producer: TransactionalProducer, at: int, fault: Callable[[Publish], Pu
     real = producer.publish
     calls: Iterator[int] = iter(range(1_000_000))
 
-    def publish(*batch: Any) -> None:
-        (fault(real) if next(calls) == at else real)(*batch)
+    def publish(*batch: Any) -> float:
+        return (fault(real) if next(calls) == at else real)(*batch)
 
     producer.publish = publish  # type: ignore[method-assign]
 
@@ -108,7 +108,7 @@ def fail(producer: TransactionalProducer, at: int, fault: Callable[[Publish], Pu
 def before_it_began(_: Publish) -> Publish:
     """Nothing is sent."""
 
-    def publish(*_: Any) -> None:
+    def publish(*_: Any) -> float:
         raise TransactionFailed("injected")
 
     return publish
@@ -117,7 +117,7 @@ def before_it_began(_: Publish) -> Publish:
 def after_it_committed(real: Publish) -> Publish:
     """All is committed, and the answer is lost."""
 
-    def publish(*batch: Any) -> None:
+    def publish(*batch: Any) -> float:
         real(*batch)
         raise TransactionFailed("injected")
 
@@ -145,7 +145,7 @@ def test_missing_right_ends_the_loop(loop: Loop) -> None:
     """A right that Kafka refuses is not asked for again and again: the loop ends with Kafka's error."""
 
     def refused(_: Publish) -> Publish:
-        def publish(*_: Any) -> None:
+        def publish(*_: Any) -> float:
             raise TopicAuthorizationFailedError("injected")
 
         return publish

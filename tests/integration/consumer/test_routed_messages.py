@@ -155,6 +155,9 @@ def test_metrics_agree_with_what_was_sent(kafka: Kafka, prefix: str, start: Star
     assert consumer.metric("urgency_router_dead_letters_total", reason="not-json") == 3
     assert consumer.metric("urgency_router_dead_letters_total", reason="text-missing") == 3
     assert consumer.metric("urgency_router_batch_messages_sum") == 206
+    batches = consumer.metric("urgency_router_batch_messages_count")
+    for stage in ("classify", "publish", "commit"):
+        assert consumer.metric("urgency_router_stage_seconds_count", stage=stage) == batches
     consumer.wait_until(lambda: consumer.metric("urgency_router_lag_messages") == 0, "without lag")
 
 

@@ -77,14 +77,15 @@ def test_made_again_in_mid_transaction(loop: Loop, kafka: Kafka, prefix: str, wh
     """Offsets of the old topic that were under way, or gone on from, do not count in the new one."""
 
     def meanwhile(real: Publish) -> Publish:
-        def publish(*batch: Any) -> None:
+        def publish(*batch: Any) -> float:
             if when != "after":
                 make_again(kafka, prefix)
             if when == "failing":
                 raise TransactionFailed("injected")
-            real(*batch)
+            sent_at = real(*batch)
             if when == "after":
                 make_again(kafka, prefix)
+            return sent_at
 
         return publish
 

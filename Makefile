@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[email,finetune,export,local,test,check]'
+		--editable '.[email,finetune,export,local,traces,test,check]'
 	@touch $@
 
 demo: $(INSTALLED) ## train, export and route a few hundred comments through a real Kafka; DATA=FILE streams yours

@@ -67,6 +67,10 @@ def configure(level: str, log_format: LogFormat, *, texts: bool = False) -> None
     logging.getLogger("kafka.cluster").setLevel(logging.ERROR)
     # An answer that it cannot decode it logs byte by byte, at error level; what becomes of it, others log.
     logging.getLogger("kafka.protocol.parser").setLevel(logging.CRITICAL)
+    # Each request with spans.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    # OpenTelemetry repeats the headers that it cannot read.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.CRITICAL)
 
 
 def _is_worker() -> bool:

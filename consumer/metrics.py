@@ -51,6 +51,11 @@ class Metrics:
         self.transactions = self._counter(
             "transactions", "Kafka transactions by how they ended.", ("outcome",)
         )
+        self.spans = self._counter(
+            "spans",
+            "Spans that ended, with --traces, by whether the receiver took them; dropped: too many waited.",
+            ("outcome",),
+        )
         self.rebalances = self._counter("rebalances", "Rebalances of the consumer group seen.")
         self.delay = self._histogram(
             "delay_seconds",
@@ -127,6 +132,8 @@ class Metrics:
             self.transactions.labels(outcome)
         for outcome in ("taken", "refused"):
             self.bundle_swaps.labels(outcome)
+        for outcome in ("exported", "failed", "dropped"):
+            self.spans.labels(outcome)
 
     def serving(self, name: str, version: str, device: str, precision: str) -> None:
         """Show which model labels from now on."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaConsumer
 from kafka.errors import (
@@ -35,6 +35,9 @@ from consumer.progress import Progress
 from consumer.retrying import hopeless
 from consumer.transactions import TransactionalProducer
 
+if TYPE_CHECKING:  # an extra, which need not be installed
+    from consumer.traces import Traces
+
 log = logging.getLogger(__name__)
 
 # How long a poll waits for the first message; also how soon an idle loop sees a signal.
@@ -56,7 +59,8 @@ class Batch:
     """Records read under one group membership from the topic with that id, at least one.
 
     Attributes:
-        began: when the first record was polled, as `time.monotonic` counts.
+        polled: when each record was, nanoseconds since 1970.
+        began: when the first was, as `time.monotonic` counts.
         stages: how long each stage took that it has gone through, seconds.
         work: what it was to the model.
     """
@@ -64,6 +68,7 @@ class Batch:
     records: list[Any]
     membership: ConsumerGroupMetadata
     topic_id: str
+    polled: list[int] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     stages: dict[str, float] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
@@ -92,6 +97,7 @@ class Pipeline:
         successor: Callable[[], Labeller | None] = lambda: None,
         ranges: Mapping[TopicPartition, range] | None = None,
         committed: Callable[[Mapping[TopicPartition, OffsetAndMetadata]], None] = lambda _: None,
+        traces: "Traces | None" = None,
     ) -> None:
         """Put the parts together.
 
@@ -106,6 +112,7 @@ class Pipeline:
             successor: asked between two batches for a labeller to go on with.
             ranges: the offsets of each partition that are read, of which there is an end; None for all.
             committed: told the next offsets once a transaction has committed.
+            traces: makes spans of messages that bring a trace; None for none.
         """
         self._consumer = consumer
         self._offsets = offsets
@@ -117,6 +124,7 @@ class Pipeline:
         self._successor = successor
         self._ranges = ranges
         self._committed = committed
+        self._traces = traces
         self._progress = Progress()
         self._in_flight: deque[Batch] = deque()
         self._computing: Future[list[Outgoing]] | None = None
@@ -184,6 +192,7 @@ class Pipeline:
                 self._in_flight.append(batch)
             if batch:
                 batch.records.extend(records)
+                batch.polled.extend([time.time_ns()] * len(records))
                 size += sum(map(messages.size, records))
             self._check(membership)
             if records:
@@ -267,9 +276,11 @@ class Pipeline:
         batch = self._in_flight[0]
         started = time.monotonic()
         self._offsets.confirm(batch.topic_id)
+        spans = self._traces.begin(batch.records, batch.polled) if self._traces else None
         while True:
             try:
-                sent_at = self._producer.publish(outgoing, batch.next_offsets(), batch.membership)
+                carried = spans.carried(outgoing) if spans else outgoing
+                sent_at = self._producer.publish(carried, batch.next_offsets(), batch.membership)
                 break
             except RecordsRefused as refused:
                 self._metrics.transactions.labels("failed").inc()
@@ -287,6 +298,8 @@ class Pipeline:
         self._in_flight.popleft()
         self._health.beat()
         batch.stages |= {"publish": sent_at - started, "commit": time.monotonic() - sent_at}
+        if spans:
+            spans.end(outgoing)
         self._committed(batch.next_offsets())
         timestamps = [record.timestamp for record in batch.records]
         self._metrics.committed(timestamps, outgoing, now(), batch.stages)

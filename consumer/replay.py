@@ -35,7 +35,7 @@ log = logging.getLogger("consumer")
 # What a variable says of these is meant for the consumer that goes on, in whose container this may run.
 OWN = (
     *("group_id", "output_prefix", "transactional_id"),
-    *("workers", "metrics_port", "bundle_check_seconds", "exit_at_end"),
+    *("workers", "metrics_port", "bundle_check_seconds", "exit_at_end", "traces"),
 )
 # Where nobody watches a bar, a line in the log says how far it is.
 LINE_EVERY_SECONDS = 10.0
@@ -46,7 +46,7 @@ class _Replay(Settings):
 
     It ends when it is through; the same command goes on where it was interrupted, and started several times
     shares the work. Each flag is also a variable, --input-topic is CONSUMER_INPUT_TOPIC, but for those that
-    would make it the running consumer: group, prefix, transactional id, workers, metrics port.
+    would make it the running consumer: group, prefix, transactional id, workers, metrics port, traces.
     """
 
     model_config = SettingsConfigDict(cli_prog_name="python -m consumer replay")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
@@ -29,6 +29,9 @@ from consumer.settings import Settings
 from consumer.shadow import Shadow
 from consumer.succession import Succession
 from consumer.transactions import TransactionalProducer
+
+if TYPE_CHECKING:
+    from consumer.traces import Traces
 
 log = logging.getLogger("consumer")
 
@@ -71,6 +74,7 @@ def run(
         UrgencyRouterError: the consumer cannot start; the message says what to do.
         KafkaError: Kafka refuses for good, such as for want of a right.
     """
+    traces = _traces(settings, metrics)
     model_bundle = bundle.read(settings.bundle)
     classifier, routing, model = _proved(model_bundle, settings)
     shadow = _shadow(settings, metrics)
@@ -83,6 +87,8 @@ def run(
         return 0
     consumer, producer, offsets, ranges = connected
     with contextlib.ExitStack() as connections:
+        if traces:
+            connections.callback(traces.close)
         connections.callback(producer.close)
         connections.callback(consumer.close, timeout_ms=LEAVE_TIMEOUT_MS)
         if shadow:
@@ -111,6 +117,7 @@ def run(
             successor=succession.take,
             ranges=ranges,
             committed=stretch.committed if stretch else lambda _: None,
+            traces=traces,
         ).run(stop, exit_at_end=settings.exit_at_end or stretch is not None)
     return 0
 
@@ -144,6 +151,15 @@ def stop_on_signals(*numbers: signal.Signals) -> threading.Event:
     for number in numbers:
         signal.signal(number, handle)
     return stop
+
+
+def _traces(settings: Settings, metrics: Metrics) -> "Traces | None":
+    if not settings.traces:
+        return None
+    # Here and not above: it is an extra, which need not be installed.
+    from consumer.traces import Traces
+
+    return Traces.of(settings, metrics)
 
 
 def _proved(model_bundle: bundle.Bundle, settings: Settings) -> tuple[Classifier, Routing, Model]:

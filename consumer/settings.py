@@ -1,5 +1,6 @@
 """Every setting once: name, default, unit and why. Each is a flag and a CONSUMER_… variable."""
 
+import importlib
 import inspect
 from importlib.util import find_spec
 from pathlib import Path
@@ -179,6 +180,12 @@ class Settings(Connection):
     log_texts: bool = setting(
         False, "debugging only: log every comment's text with its label, and in tracebacks what errors say"
     )
+    traces: bool = setting(
+        False,
+        "continue the trace of a message that brings a traceparent, and export a span of it; OpenTelemetry's"
+        " own variables say where to and of which messages, such as OTEL_EXPORTER_OTLP_ENDPOINT and"
+        " OTEL_TRACES_SAMPLER; needs pip install '.[traces]'",
+    )
 
     def topic(self, urgency: str, split: str | None = None) -> str:
         """The topic that an urgency's messages go to, or those of them with one of the split's values."""
@@ -249,6 +256,7 @@ def checked(settings: Kind) -> Kind:
         )
     _check_email(settings)
     _check_topics(settings)
+    _check_traces(settings)
     return settings
 
 
@@ -263,6 +271,17 @@ def _check_email(settings: Settings) -> None:
         raise SettingsError(
             f"--input-format email needs {' and '.join(missing)}, not installed here: pip install '.[email]'"
         )
+
+
+def _check_traces(settings: Settings) -> None:
+    if not settings.traces:
+        return
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError as error:
+        raise SettingsError(
+            "--traces needs OpenTelemetry, not installed here: pip install '.[traces]'"
+        ) from error
 
 
 def _check_topics(settings: Settings) -> None:

@@ -40,6 +40,7 @@ def test_the_running_consumers_variables(monkeypatch: pytest.MonkeyPatch) -> Non
         "CONSUMER_METRICS_PORT": "9108",
         "CONSUMER_WORKERS": "4",
         "CONSUMER_BUNDLE_CHECK_SECONDS": "5",
+        "CONSUMER_TRACES": "true",
         "CONSUMER_INPUT_TOPIC": "mails",
     }
     for name, value in variables.items():
@@ -48,6 +49,7 @@ def test_the_running_consumers_variables(monkeypatch: pytest.MonkeyPatch) -> Non
     assert parsed.group_id != "live"
     assert (parsed.transactional_id, parsed.metrics_port, parsed.workers) == ("", 0, 1)
     assert parsed.bundle_check_seconds == 0
+    assert not parsed.traces
     assert parsed.input_topic == "mails"
 
 

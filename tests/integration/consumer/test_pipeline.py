@@ -24,6 +24,7 @@ from consumer.metrics import Metrics
 from consumer.offsets import Offsets
 from consumer.pipeline import Pipeline
 from consumer.routing import Routing
+from consumer.traces import Traces
 from consumer.transactions import TransactionalProducer
 from tests.conftest import comments
 from tests.integration.conftest import Kafka, Message
@@ -42,6 +43,7 @@ class Loop:
         self.settings = settings.parse(arguments)
         self.outputs = [f"{prefix}{name}" for name in (*URGENCIES, "dead-letter")]
         self.metrics = Metrics()
+        self.traces: Traces | None = None
         self.producer = clients.producer(self.settings)
 
     def run(self) -> None:
@@ -77,6 +79,7 @@ class Loop:
                 bound=BatchBound(max_seconds=1.0, max_comments=10, rate=1000.0),
                 metrics=self.metrics,
                 health=Health(self.metrics, 300.0),
+                traces=self.traces,
             )
         finally:
             consumer.close()

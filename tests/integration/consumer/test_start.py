@@ -124,13 +124,14 @@ BLOCKED = """
 import runpy, sys
 for name in ("torch", "transformers", "datasets", "onnx", "sklearn", "accelerate", "pandas", "matplotlib"):
     sys.modules[name] = None
+sys.modules["opentelemetry"] = None
 sys.argv = ["consumer", *sys.argv[1:]]
 runpy.run_module("consumer", run_name="__main__", alter_sys=True)
 """
 
 
 def test_needs_neither_torch_nor_transformers(kafka: Kafka, prefix: str, tiny_bundle: Path) -> None:
-    """With the packages of finetune and export blocked the consumer starts and publishes."""
+    """With the packages of finetune, export and every extra blocked the consumer starts and publishes."""
     kafka.create_topics(f"{prefix}comments")
     kafka.produce(f"{prefix}comments", [Message(b'{"text": "late"}')])
 

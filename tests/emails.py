@@ -67,6 +67,7 @@ def read(body: str, subject: str = SUBJECT) -> str:
 
 PLAIN = part("text/plain; charset=utf-8", BODY)
 HTML = part("text/html; charset=utf-8", f"<p>{BODY.replace(' smokes', ' <b>smokes</b>')}</p>")
+OTHER_HTML = part("text/html", "<p>The same in other words.")
 PDF = part("application/pdf; name=bill.pdf", PNG, "Content-Transfer-Encoding: base64")
 IMAGE = part("image/png", PNG, "Content-Transfer-Encoding: base64", "Content-ID: <1>")
 ATTACHED = part("text/plain", "An old log.", "Content-Disposition: attachment; filename=log.txt")
@@ -92,8 +93,8 @@ EMAILS: dict[str, Read | Dead] = {
     "no body": Read(mail(""), SUBJECT),
     "no line after the header": Read(mail("").rstrip(b"\r\n"), SUBJECT),
     "subject alone": Read(b"Subject: Late again", "Late again"),
-    "versions, plain first": Read(with_parts("alternative", PLAIN, HTML)),
-    "versions, HTML first": Read(with_parts("alternative", HTML, PLAIN)),
+    "versions, plain first": Read(with_parts("alternative", PLAIN, OTHER_HTML)),
+    "versions, HTML first": Read(with_parts("alternative", OTHER_HTML, PLAIN)),
     "versions, plain says nothing": Read(with_parts("alternative", part("text/plain", " \n"), HTML)),
     "versions, HTML alone": Read(with_parts("alternative", HTML)),
     "versions, HTML with pictures": Read(
@@ -112,6 +113,9 @@ EMAILS: dict[str, Read | Dead] = {
         with_parts("mixed", PLAIN, IMAGE, part("text/plain", "Call me.")), read(f"{BODY}\n\nCall me.")
     ),
     "text attached": Read(with_parts("mixed", PLAIN, ATTACHED)),
+    "text attached without a name": Read(
+        with_parts("mixed", PLAIN, part("text/plain", "An old log.", "Content-Disposition: Attachment"))
+    ),
     "text inline, with a file's name": Read(
         with_parts("mixed", PLAIN, part("text/plain", "no", "Content-Disposition: inline; filename=a.txt"))
     ),
@@ -235,9 +239,7 @@ EMAILS: dict[str, Read | Dead] = {
     "subject cut inside a character": Read(
         mail(BODY, subject="=?utf-8?b?enUgc3DD?=\r\n =?utf-8?b?pHQ=?="), read(BODY, "zu spät")
     ),
-    "subject in words with a language": Read(
-        mail(BODY, subject="=?utf-8*de?q?zu_sp=C3=A4t?="), read(BODY, "zu spät")
-    ),
+    "subject in words with a language": Read(mail(BODY, subject="=?koi8-r*ru?b?xNnN?="), read(BODY, "дым")),
     "subject in words of an unknown charset": Read(
         mail(BODY, subject="=?x-unknown?q?late?="), read(BODY, "late")
     ),

@@ -44,8 +44,7 @@ def panels() -> list[Any]:
         .span(12),
         Lines(
             "Lag",
-            "Messages in the input topic that were not read yet. Where producers use transactions, at least 1"
-            " in a partition.",
+            "Messages in the input topic that were not read yet, as the consumers count them.",
             "short",
             query(f"sum by (topic) ({metric('lag_messages')})", "{{topic}}"),
         ).links(to_do("UrgencyRouterLagGrowing")),
@@ -102,10 +101,10 @@ def _numbers() -> list[Any]:
         .max(1)
         .links(to_do("UrgencyRouterDelayBudgetBurningFast")),
         Number(
-            "Backlog",
-            "Messages to read, without the 1 in a partition that the end of a producer's transaction leaves.",
+            "Waiting",
+            "Messages in the input topic that were not read yet.",
             "short",
-            query(f"sum(clamp_min({metric('lag_messages')} - 1, 0))"),
+            query(f"sum({metric('lag_messages')})"),
             [(None, GREY)],
         ).links(to_do("UrgencyRouterLagGrowing")),
         Number(

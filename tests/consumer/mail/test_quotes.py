@@ -58,6 +58,7 @@ def test_header_in_bold(language: str) -> None:
         f"Am 03.11.26 um 09:12 schrieb Support:\n{MARKED}",
         MARKED,
         f"{WROTE}\n\n{UNMARKED}",
+        f"{WROTE.replace(' <', ' <' + chr(10))}\n\n{UNMARKED}",
         f"  {WROTE}  \n \n {UNMARKED}",
         f"-----Original Message-----\n{HEADER}\n\n{UNMARKED}",
         f"-----Ursprüngliche Nachricht-----\n{UNMARKED}",
@@ -106,7 +107,7 @@ def test_all_quoted(body: str) -> None:
         NEW,
         "On Monday your colleague wrote: we call you.\nNobody called.",
         "Here is what your driver wrote:\n\nNobody at home. That is a lie.",
-        "On Monday he wrote:\n\nNobody at home. That is a lie.",
+        "Your driver lies.\nOn Monday he wrote:\n\nNobody at home.",
         "My train:\nFrom: Berlin\nTo: Hamburg\nDate: 3 November\nwas late, and nobody helped.",
         "The parcel weighs\n> 5 kg\nbut you charged me for 2.",
         f"Order 7\n{'_' * 40}\nThe kettle burns.\nCall me.",
@@ -121,6 +122,15 @@ def test_all_quoted(body: str) -> None:
 def test_what_only_looks_quoted(body: str) -> None:
     """What a customer writes stays, though it has words, marks or lines of a quotation."""
     assert newest_part(body) == body
+
+
+def test_long_line_introduces_nothing() -> None:
+    """A paragraph on one line is not taken for an introduction because of its last words."""
+    paragraph = (
+        "The charger smokes. " * 20 + "Support 2026 \u043d\u0430\u043f\u0438\u0441\u0430\u043b(\u0430):"
+    )
+
+    assert newest_part(f"{paragraph}\n\n{MARKED}") == paragraph
 
 
 def test_lines_end_alike() -> None:

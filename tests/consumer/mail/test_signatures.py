@@ -40,10 +40,11 @@ def test_sign_off_in_capitals() -> None:
 
 @pytest.mark.parametrize("phrase", PROGRAMS)
 def test_program(phrase: str) -> None:
-    """The line by which a telephone names itself goes, alone and below a signature."""
+    """The line by which a telephone names itself goes, alone, below a signature and above it."""
     line = phrase.replace("*", "my iPhone")
     assert unsigned(f"{TEXT}\n\n{line}\n") == TEXT
     assert unsigned(f"{TEXT}\n\nRegards\nAnna\n\n{line}") == TEXT
+    assert unsigned(f"{TEXT}\n\n{line}\n-- \nAnna") == TEXT
     assert unsigned(line) == ""
 
 

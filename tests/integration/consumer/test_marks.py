@@ -55,3 +55,18 @@ def test_marks_stay_a_lag_though_all_is_read(
 
     send(kafka, topic, f"{prefix}b", commit=False)
     consumer.wait_until(lambda: lag_by_commits(kafka, topic, f"{prefix}group") == MESSAGES + 2, "aborted")
+
+
+def test_marks_are_no_lag_of_the_consumer(kafka: Kafka, prefix: str, start: Callable[..., Consumer]) -> None:
+    """The consumer's own lag is what is left to read: nothing, with a mark behind the last message."""
+    kafka.create_topics(f"{prefix}comments")
+    send(kafka, f"{prefix}comments", f"{prefix}a", commit=True)
+
+    consumer = start()
+    consumer.wait_ready()
+
+    consumer.wait_until(
+        lambda: consumer.metric("urgency_router_messages_labelled_total") == MESSAGES, "all labelled"
+    )
+    nothing = f'urgency_router_lag_messages{{partition="0",topic="{prefix}comments"}} 0.0'
+    consumer.wait_until(lambda: nothing in consumer.metrics_page(), "without lag")

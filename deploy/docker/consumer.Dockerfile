@@ -26,8 +26,10 @@ RUN python3 -m venv --without-pip /opt/venv
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY consumer consumer
+# Wheels alone, since nothing here compiles; quotequail, which is Python alone, comes as source.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 -m pip --python /opt/venv install --only-binary :all: --constraint constraints.txt '.[email,traces]'
+    python3 -m pip --python /opt/venv install --only-binary :all: --no-binary quotequail \
+    --constraint constraints.txt '.[email,traces]'
 
 FROM with-python
 COPY --from=build /opt/venv /opt/venv

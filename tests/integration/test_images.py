@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -130,6 +131,14 @@ def test_consumer_has_what_is_pinned(packages: dict[str, str]) -> None:
     """Every package of the consumer's image, itself apart, has the version of constraints.txt."""
     assert packages.pop("urgency-router")
     assert {_normal(name): version for name, version in packages.items()}.items() <= _pins().items()
+
+
+def test_consumer_has_its_extras(packages: dict[str, str]) -> None:
+    """The consumer's image takes e-mails and exports spans: it has what those extras name."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {re.split(r"[<>=]", need)[0] for extra in ("email", "traces") for need in extras[extra]}
+
+    assert wanted <= packages.keys()
 
 
 def test_any_user_can_read_the_image(image: Stage) -> None:

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -41,6 +42,9 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_STEPS = 500
 WARMUP_SHARE = 0.1  # of all steps; a new classification layer over pretrained ones starts with wild gradients
 WEIGHT_DECAY = 0.01  # as BERT was trained and is fine-tuned with
+# The learning rate of a layer in that of the layer above: what the lower ones know of language is to stay.
+# Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?".
+LAYER_DECAY = 0.9
 # Processes under torchrun wait this long for the first one, which reads and tokenises the files meanwhile.
 PREPARATION_LIMIT = timedelta(hours=24)
 
@@ -125,6 +129,34 @@ def class_weights(labels: Numbers, count: int) -> NDArray[np.float64]:
     return np.asarray(weights * len(labels) / (weights * comments).sum())
 
 
+def layer_groups(
+    model: torch.nn.Module, rate: float, decayed: Collection[str], decay: float
+) -> list[dict[str, Any]]:
+    """Group a BERT's parameters for the optimizer: those of each layer learn slower than those above them.
+
+    Args:
+        model: a BERT with a classification layer.
+        rate: the learning rate of what lies above the encoder; LAYER_DECAY times it, and so on, below.
+        decayed: names of the parameters that weight decay is for.
+        decay: the weight decay of those.
+    """
+    layers = re.compile(r"\.encoder\.layer\.(\d+)\.")
+    places = {name: int(found[1]) for name, _ in model.named_parameters() if (found := layers.search(name))}
+    top = max(places.values()) + 1
+    groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        place = -1 if ".embeddings." in name else places.get(name, top)
+        groups.setdefault((place, name in decayed), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rate * LAYER_DECAY ** (top - place),
+            "weight_decay": decay if decays else 0.0,
+        }
+        for (place, decays), parameters in groups.items()
+    ]
+
+
 def train(trainer: Trainer, directory: Path) -> None:
     """Train from the last checkpoint, or from the start; the trainer's model is then the best epoch's.
 
@@ -179,6 +211,15 @@ class _LengthGroups(LengthGroupedSampler):
 
 
 class _Trainer(Trainer):
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            bert = cast(PreTrainedModel, self.model)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, bert)
+            decayed = self.get_decay_parameter_names(bert)
+            groups = layer_groups(bert, options.pop("lr"), decayed, self.args.weight_decay)
+            self.optimizer = kind(groups, **options)
+        return cast(torch.optim.Optimizer, self.optimizer)
+
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int]:
         return cast(Sampler[int], by_length(eval_dataset).tolist())
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from datasets import Dataset
 from pyarrow import parquet
 from scipy.special import log_softmax
 from tokenizers import Tokenizer
-from transformers import AutoModelForSequenceClassification, TrainingArguments
+from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
 from finetune import base_model, held_out, inference, resumption, splits, training
 from finetune.data import STAR_LABELS
@@ -257,21 +257,53 @@ def test_rarer_labels_weigh_more() -> None:
     assert weights[labels].mean() == pytest.approx(1)
 
 
-def test_the_loss_is_weighted(tiny_bert: Path, settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """What training minimises is the cross-entropy of each comment, weighted by its label."""
+@pytest.fixture
+def trainer(tiny_bert: Path, settings: Callable[..., Settings], tmp_path: Path) -> Trainer:
+    """A trainer of 32 comments, 20 of them with the first label."""
     labels = np.repeat(np.arange(5), [20, 3, 3, 3, 3])
     rows = {"input_ids": [[2, 5 + place % 9, 3] for place in range(len(labels))], "labels": labels}
     split = Dataset.from_dict({**rows, "length": [3] * len(labels)})
-    arguments = training.training_arguments(settings(tmp_path, tmp_path), tmp_path, progress_bar=False)
-    model = base_model.load_classifier(tiny_bert, STAR_LABELS)
-    trainer = training.make_trainer(
-        arguments, model, base_model.load_tokenizer(tiny_bert), {"train": split, "validation": split}
+    return training.make_trainer(
+        training.training_arguments(settings(tmp_path, tmp_path), tmp_path, progress_bar=False),
+        base_model.load_classifier(tiny_bert, STAR_LABELS),
+        base_model.load_tokenizer(tiny_bert),
+        {"train": split, "validation": split},
     )
-    batch = trainer.data_collator([{key: row[key] for key in rows} for row in split])
+
+
+def test_the_loss_is_weighted(trainer: Trainer) -> None:
+    """What training minimises is the cross-entropy of each comment, weighted by its label."""
+    split, model = cast(Dataset, trainer.train_dataset), cast(Any, trainer.model)
+    batch = trainer.data_collator([{key: row[key] for key in ("input_ids", "labels")} for row in split])
+    labels = np.array(split["labels"])
     logits = model(input_ids=batch["input_ids"]).logits.detach().numpy()
     each = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
     expected = np.average(each, weights=training.class_weights(labels, 5)[labels])
     assert trainer.compute_loss(model.eval(), batch).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_lower_layers_learn_slower(trainer: Trainer) -> None:
+    """Below the classification layer each layer has 0.9 of the learning rate of the one above it."""
+    model = cast(Any, trainer.model)
+    layers = model.config.num_hidden_layers
+    for name, group in group_of(trainer).items():
+        layer = re.search(r"layer\.(\d+)\.", name)
+        below = layers - int(layer[1]) if layer else layers + 1 if ".embeddings." in name else 0
+        assert group["lr"] == pytest.approx(trainer.args.learning_rate * 0.9**below), name
+
+
+def test_biases_and_norms_do_not_decay(trainer: Trainer) -> None:
+    """Weights decay as in BERT's own training, which leaves out biases and normalisation."""
+    for name, group in group_of(trainer).items():
+        expected = 0 if name.endswith("bias") or "LayerNorm" in name else 0.01
+        assert group["weight_decay"] == expected, name
+
+
+def group_of(trainer: Trainer) -> dict[str, dict[str, Any]]:
+    """The optimizer's group that each parameter of the model is in."""
+    groups = trainer.create_optimizer().param_groups
+    of = {id(parameter): group for group in groups for parameter in group["params"]}
+    return {name: of[id(parameter)] for name, parameter in cast(Any, trainer.model).named_parameters()}
 
 
 def test_measures_are_printed(finished: Finished) -> None:

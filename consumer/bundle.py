@@ -1,7 +1,7 @@
 """The model bundle: one directory that is all the consumer needs. Read, verify, write.
 
 `bundle.json` names every other file with its SHA-256. Its `version` is the first 12 hex digits of a hash over
-those names and hashes, the labels and max_length: everything that decides an answer.
+those names and hashes, the labels, max_length and tail: everything that decides an answer.
 
 A bundle is data from elsewhere: nothing in it is run as code, nothing outside its directory is read for it,
 and whatever it holds, reading it ends with a bundle or with a BundleError. The hashes tell that it is whole,
@@ -17,12 +17,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from consumer.errors import BundleError, one_line
+from consumer.window import Window
 
 FORMAT: Final = 1
 MANIFEST = "bundle.json"
@@ -101,9 +110,22 @@ class Manifest(_Strict):
     labels: Annotated[tuple[Words, ...], Field(min_length=2, max_length=1000), AfterValidator(_different)]
     # Attention takes memory by its square: the models there are read 512, few of them more.
     max_length: int = Field(gt=2, le=8192)
+    # Bundles of before it cut at the end alone.
+    tail: int = Field(0, ge=0)
     variants: dict[VariantName, Variant] = Field(min_length=1)
     files: dict[FileName, Sha256]
     training: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _tail_fits(self) -> Self:
+        if self.tail > self.max_length - 2:
+            raise ValueError("tail must leave room for [CLS] and [SEP] within max_length")
+        return self
+
+    @property
+    def window(self) -> Window:
+        """How much of a text is read."""
+        return Window(self.max_length, self.tail)
 
     @property
     def trained_on(self) -> tuple[int, ...] | None:
@@ -139,10 +161,10 @@ def read(directory: Path) -> Bundle:
         )
     for name, expected in manifest.files.items():
         _verify(directory, name, expected)
-    if manifest.version != version(manifest.files, manifest.labels, manifest.max_length):
+    if manifest.version != version(manifest.files, manifest.labels, manifest.window):
         raise BundleError(
             f"{directory / MANIFEST} was changed after export: its version {manifest.version} does not match"
-            " its labels, max_length and files; copy or export the bundle again"
+            " its labels, max_length, tail and files; copy or export the bundle again"
         )
     counts = manifest.training.get("labels")
     if counts is not None and not _are_counts(counts, manifest.labels):
@@ -153,9 +175,11 @@ def read(directory: Path) -> Bundle:
     return Bundle(directory, manifest, _read_golden(directory, labels=len(manifest.labels)))
 
 
-def version(files: Mapping[str, str], labels: Sequence[str], max_length: int) -> str:
+def version(files: Mapping[str, str], labels: Sequence[str], window: Window) -> str:
     """The bundle version that these contents have, 12 hex digits."""
-    identity = {"files": dict(files), "labels": list(labels), "max_length": max_length}
+    identity = {"files": dict(files), "labels": list(labels), "max_length": window.max_length}
+    # Bundles of before it keep their version.
+    identity |= {"tail": window.tail} if window.tail else {}
     return hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
@@ -191,7 +215,7 @@ def seal(
     *,
     name: str,
     labels: Sequence[str],
-    max_length: int,
+    window: Window,
     variants: Mapping[VariantName, Variant],
     training: Mapping[str, Any],
 ) -> None:
@@ -205,9 +229,10 @@ def seal(
         manifest = Manifest(
             format=FORMAT,
             name=name,
-            version=version(files, labels, max_length),
+            version=version(files, labels, window),
             labels=tuple(labels),
-            max_length=max_length,
+            max_length=window.max_length,
+            tail=window.tail,
             variants=dict(variants),
             files=files,
             training=dict(training),

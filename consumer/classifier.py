@@ -116,14 +116,14 @@ class Classifier:
 
     @property
     def characters(self) -> int:
-        """How many characters of a text are read, counted from its first that is not white space."""
+        """How many characters of a text are read at most."""
         return self._tokenizer.characters
 
     def classify(self, texts: Sequence[str], *, spread: bool = True) -> NDArray[np.float32]:
         """Give each text its probabilities, in the order of the texts.
 
-        Of a text the first `characters` are read. A text gets the answer that the whole of it would get
-        whenever the words in them fill max_length tokens.
+        Of a text with more than `characters` the middle is not read. It gets the answer that the whole of it
+        would get whenever the words in what is read fill the model's window.
 
         Args:
             texts: what to classify.

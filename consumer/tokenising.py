@@ -25,7 +25,7 @@ _CLEANED = {**dict.fromkeys([*range(32), 127]), **dict.fromkeys(map(ord, "\t\n\r
 
 
 class TextTokenizer:
-    """The bundle's tokenizer, truncating to max_length.
+    """The bundle's tokenizer, which cuts to the bundle's window.
 
     Most texts are ASCII, and BERT's normalizer takes a third of the time that tokenising takes to find that
     out for each character. So those texts are normalised by `str`, and tokenised without it.
@@ -37,7 +37,8 @@ class TextTokenizer:
         Raises:
             BundleError: it cannot be loaded.
         """
-        self.characters = CHARACTERS_PER_TOKEN * bundle.manifest.max_length
+        self._window = bundle.manifest.window
+        self.characters = CHARACTERS_PER_TOKEN * self._window.max_length
         self._tokenizer = _load(bundle)
         added = self._tokenizer.get_added_tokens_decoder().values()
         # Looked for before a text is normalised.
@@ -49,34 +50,44 @@ class TextTokenizer:
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Give each text its token ids, max_length at most, none where the tokenizer fails at it.
 
-        Of a text the first `characters` are read, counted from its first that is not white space.
+        Of a text with more than `characters` the middle is not read, nor white space before and after it.
         """
-        cut = [text.lstrip()[: self.characters] for text in texts]
+        cut = [self._cut(text) for text in texts]
         plain = [self._is_plain(text) for text in cut]
         normalised = [text.translate(_CLEANED).lower() for text in compress(cut, plain)]
         others = [text for text, is_plain in zip(cut, plain, strict=True) if not is_plain]
-        of_plain = iter(_encode(self._of_normalised, normalised))
-        of_others = iter(_encode(self._tokenizer, others))
+        of_plain = iter(self._encode(self._of_normalised, normalised))
+        of_others = iter(self._encode(self._tokenizer, others))
         return [next(of_plain if is_plain else of_others) for is_plain in plain]
+
+    def _cut(self, text: str) -> str:
+        text = text.lstrip()
+        if len(text) <= self.characters:
+            return text
+        tail = CHARACTERS_PER_TOKEN * self._window.tail
+        end = text[-self.characters :].rstrip()[-tail:] if tail else ""
+        # Parted, so that no word arises that is not in the text.
+        return f"{text[: self.characters - tail - 1]} {end}"
 
     def _is_plain(self, text: str) -> bool:
         return self._as_bert and text.isascii() and not any(token in text for token in self._added)
 
-
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    tokens: list[NDArray[np.int32]] = []
-    for start in range(0, len(texts), TOKENISED_TEXTS):
-        chunk = texts[start : start + TOKENISED_TEXTS]
-        try:
-            with _panics_caught():
-                encodings = tokenizer.encode_batch_fast(chunk)
-            tokens += [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
-        except Exception as error:  # tokenizers raises plain Exception, and numpy at ids that are too large
-            if len(texts) == 1:
-                log.warning("the tokenizer fails at a text: %s", type(error).__name__)
-                return [np.array([], dtype=np.int32)]
-            tokens += [_encode(tokenizer, [text])[0] for text in chunk]
-    return tokens
+    def _encode(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        tokens: list[NDArray[np.int32]] = []
+        for start in range(0, len(texts), TOKENISED_TEXTS):
+            chunk = texts[start : start + TOKENISED_TEXTS]
+            try:
+                with _panics_caught():
+                    encodings = tokenizer.encode_batch_fast(chunk)
+                tokens += [np.array(self._window.cut(encoding.ids), dtype=np.int32) for encoding in encodings]
+            except (
+                Exception
+            ) as error:  # tokenizers raises plain Exception, and numpy at ids that are too large
+                if len(texts) == 1:
+                    log.warning("the tokenizer fails at a text: %s", type(error).__name__)
+                    return [np.array([], dtype=np.int32)]
+                tokens += [self._encode(tokenizer, [text])[0] for text in chunk]
+        return tokens
 
 
 def _normalises_as_bert(tokenizer: Tokenizer) -> bool:
@@ -93,7 +104,7 @@ def _load(bundle: Bundle) -> Tokenizer:
             tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises plain Exception
         raise BundleError(f"cannot load {path}: {one_line(error)}; export the bundle again") from None
-    tokenizer.enable_truncation(bundle.manifest.max_length)
+    tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 

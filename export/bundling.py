@@ -102,7 +102,7 @@ def write(
             staging,
             name=name,
             labels=checkpoint.labels,
-            max_length=checkpoint.max_length,
+            window=checkpoint.window,
             variants={name: outcome.variant for name, outcome in written.outcomes.items()},
             training={
                 "temperature": checkpoint.temperature,
@@ -133,7 +133,7 @@ class _Candidate:
             name="candidate",
             version="0" * 12,
             labels=self.checkpoint.labels,
-            max_length=self.checkpoint.max_length,
+            **self.checkpoint.window._asdict(),
             variants={name: variant},
             files={},
             training={},

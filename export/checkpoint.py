@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoConfig, BertForSequenceClassification
 
+from consumer.window import Window
 from export.errors import CheckpointError
 
 # One protobuf message, and so one self-contained ONNX file, holds at most 2 GiB.
@@ -29,6 +30,7 @@ class _Training(BaseModel):
 
     labels: list[str] = Field(min_length=2)
     max_length: int = Field(gt=2)
+    tail: int = Field(ge=0)
     temperature: float = Field(gt=0, lt=float("inf"))
     measures: dict[str, Any]
     data: _Data | None = None
@@ -42,7 +44,7 @@ class Checkpoint:
         model: in evaluation mode, fp32, on the CPU, with the attention that the exporter can trace.
         tokenizer: without truncation and padding, whatever its file has baked in.
         labels: in the order of the logits.
-        max_length: tokens of a text that are read, special tokens included.
+        window: how much of a text is read.
         temperature: what the logits are divided by before softmax.
         measures: the measures on the test split.
         label_counts: how many comments of each label there were, None where training.json does not say.
@@ -52,7 +54,7 @@ class Checkpoint:
     model: BertForSequenceClassification
     tokenizer: Tokenizer
     labels: tuple[str, ...]
-    max_length: int
+    window: Window
     temperature: float
     measures: dict[str, Any]
     label_counts: dict[str, int] | None = None
@@ -88,7 +90,7 @@ def read(directory: Path) -> Checkpoint:
         model=model,
         tokenizer=tokenizer,
         labels=tuple(training.labels),
-        max_length=training.max_length,
+        window=Window(training.max_length, training.tail),
         temperature=training.temperature,
         measures=training.measures,
         label_counts=training.data.labels if training.data else None,

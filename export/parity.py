@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from consumer import batching
 from consumer.bundle import Agreement, GoldenComment, VariantName
@@ -74,16 +73,15 @@ def reference(
     Returns:
         [texts, labels], with temperature.
     """
-    tokenizer = Tokenizer.from_str(checkpoint.tokenizer.to_str())
-    tokenizer.enable_truncation(checkpoint.max_length)
-    encodings = tokenizer.encode_batch_fast(list(texts))
-    token_counts = np.array([len(encoding) for encoding in encodings], dtype=np.intp)
+    encodings = checkpoint.tokenizer.encode_batch_fast(list(texts))
+    tokens = [checkpoint.window.cut(encoding.ids) for encoding in encodings]
+    token_counts = np.array([len(ids) for ids in tokens], dtype=np.intp)
     probabilities = np.empty((len(texts), len(checkpoint.labels)), dtype=np.float32)
     for group in batching.micro_batches(token_counts, token_budget):
         input_ids = torch.zeros((len(group), int(token_counts[group].max())), dtype=torch.int64)
         attention_mask = torch.zeros_like(input_ids)
         for row, index in enumerate(group):
-            input_ids[row, : token_counts[index]] = torch.tensor(encodings[index].ids)
+            input_ids[row, : token_counts[index]] = torch.tensor(tokens[index])
             attention_mask[row, : token_counts[index]] = 1
         with torch.inference_mode():
             logits = checkpoint.model(input_ids=input_ids, attention_mask=attention_mask).logits

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune.errors import CheckpointError
 
-NEEDED = {"labels", "routes", "max_length", "temperature", "measures", "baselines"}
+NEEDED = {"labels", "routes", "max_length", "tail", "temperature", "measures", "baselines"}
 
 
 def read_record(directory: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def lengths(tokens: Sequence[int], most: int) -> str:
         figure, axes = _axes()
         axes.hist(tokens, bins=min(32, most), range=(0, most), color=OURS)
         axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.set(xlabel=f"tokens, cut at {most}", ylabel="comments")
+        axes.set(xlabel=f"tokens, cut to {most}", ylabel="comments")
         return _svg(figure)
 
 

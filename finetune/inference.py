@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from consumer.window import Window
 from finetune import base_model, checkpoint
 from finetune.evaluation import Probabilities, probabilities_of
+from finetune.tokenising import token_ids
 
 BATCH = 32
 
@@ -27,16 +29,16 @@ def load(directory: Path) -> Callable[[Sequence[str]], Probabilities]:
     model: Any = base_model.load_classifier(directory, record["labels"])
     model.to(base_model.device())
     return lambda texts: probabilities_of(
-        logits(model, tokenizer, texts, record["max_length"]) / record["temperature"]
+        logits(model, tokenizer, texts, Window(record["max_length"], record["tail"])) / record["temperature"]
     )
 
 
 def logits(
-    model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], window: Window
 ) -> NDArray[np.float64]:
     """Return the logits [texts, labels] of a classifier, which is in evaluation mode afterwards."""
     model.eval()
-    ids = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    ids = token_ids(tokenizer, texts, window)
     order = np.argsort([-len(tokens) for tokens in ids], kind="stable")
     pad: Any = DataCollatorWithPadding(tokenizer)
     found = np.empty((len(texts), int(model.config.num_labels)))

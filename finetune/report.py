@@ -10,9 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from consumer.window import Window
 from finetune.evaluation import Scaling
 from finetune.settings import Settings, command_line
-from finetune.training import WARMUP_SHARE, WEIGHT_DECAY
+from finetune.training import LAYER_DECAY, WARMUP_SHARE, WEIGHT_DECAY
 
 _LIBRARIES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transformers")
 
@@ -20,7 +21,7 @@ _LIBRARIES = ("accelerate", "datasets", "numpy", "tokenizers", "torch", "transfo
 def training_record(
     settings: Settings,
     *,
-    max_length: int,
+    window: Window,
     scaling: Scaling,
     best_epoch: float,
     history: list[dict[str, float]],
@@ -36,7 +37,7 @@ def training_record(
         "base_model": settings.base_model,
         "labels": settings.labels,
         "routes": settings.routes,
-        "max_length": max_length,  # tokens, special ones included
+        **window._asdict(),  # max_length and tail: tokens, of the first special ones included
         "temperature": 1.0,  # to divide the logits by; the scaling is in the classification layer
         "scaling": {"scale": scaling.scale.tolist(), "shift": scaling.shift.tolist()},
         "seed": settings.seed,
@@ -51,6 +52,7 @@ def training_record(
             "best_epoch": best_epoch,
             "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,
+            "layer_decay": LAYER_DECAY,
             "warmup_share": WARMUP_SHARE,
             "weight_decay": WEIGHT_DECAY,
         },

@@ -12,6 +12,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
+from consumer.window import Window
 from finetune import (
     base_model,
     baselines,
@@ -32,6 +33,8 @@ from finetune.settings import TRAINER_DEFAULTS, Settings
 logger = logging.getLogger(__name__)
 
 HELD_OUT = ("validation", "test")
+# Of the tokens that are read of a long comment, those from its end, where many say what they think of it all.
+TAIL_SHARE = 0.25
 
 
 def run(settings: Settings, *, progress_bar: bool = False) -> None:
@@ -42,6 +45,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     """
     base = base_model.find(settings.base_model)
     max_length = min(settings.max_length, base_model.load_config(base).max_position_embeddings)
+    window = Window(max_length, round(max_length * TAIL_SHARE))
     tokenizer = base_model.load_tokenizer(base)
     work = (settings.output / ".work").resolve()
     arguments = training.training_arguments(settings, work / "trainer", progress_bar)
@@ -54,7 +58,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
         identity = {**asdict(settings), "base": base, "sha256": digests, "processes": arguments.world_size}
         resumption.claim(work, json.loads(json.dumps(identity, default=str)))
         resumption.once(
-            work / "data", lambda folder: splits.prepare(settings, digests, tokenizer, max_length, folder)
+            work / "data", lambda folder: splits.prepare(settings, digests, tokenizer, window, folder)
         )
     arguments.distributed_state.wait_for_everyone()
 
@@ -66,7 +70,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
 
     logits = {name: training.predict(trainer, data[name]) for name in HELD_OUT}
     if first:
-        _write(settings, base, tokenizer, trainer, data, logits, max_length, work)
+        _write(settings, base, tokenizer, trainer, data, logits, window, work)
     arguments.distributed_state.destroy_process_group()
 
 
@@ -77,7 +81,7 @@ def _write(
     trainer: Trainer,
     data: Mapping[str, Dataset],
     logits: Mapping[str, evaluation.Logits],
-    max_length: int,
+    window: Window,
     work: Path,
 ) -> None:
     """Measure the model, and publish the checkpoint with all that is said of it."""
@@ -86,7 +90,7 @@ def _write(
     probabilities = {name: evaluation.probabilities_of(scaling.apply(logits[name])) for name in HELD_OUT}
     record = report.training_record(
         settings,
-        max_length=max_length,
+        window=window,
         scaling=scaling,
         best_epoch=(trainer.state.best_global_step or 0) * settings.epochs / trainer.state.max_steps,
         history=training.history(trainer),
@@ -95,7 +99,7 @@ def _write(
         baselines=resumption.once(
             work / "baselines", lambda folder: baselines.measure_all(settings, data, base, tokenizer, folder)
         ),
-        behaviour=_behaviour(settings, trainer, tokenizer, max_length),
+        behaviour=_behaviour(settings, trainer, tokenizer, window),
         world_size=trainer.args.world_size,
     )
     checkpoint = work / "checkpoint"
@@ -131,12 +135,12 @@ def _behaviour(
     settings: Settings,
     trainer: Trainer,
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    window: Window,
 ) -> list[dict[str, Any]]:
     logger.info("trying it with sentences made for that")
 
     def classify(texts: Sequence[str]) -> evaluation.Probabilities:
-        return evaluation.probabilities_of(inference.logits(trainer.model, tokenizer, texts, max_length))
+        return evaluation.probabilities_of(inference.logits(trainer.model, tokenizer, texts, window))
 
     return behaviour.as_json(behaviour.check(classify, settings.labels, settings.routes))
 

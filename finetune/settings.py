@@ -164,8 +164,8 @@ class Settings:
     max_length: int = field(
         metadata=_flag(
             256,
-            "tokens of a comment that are read, the rest is cut; 256 hold nine of ten product reviews whole, "
-            "and time grows with length",
+            "tokens of a comment that are read, of a longer one those of its beginning and its end; 256 hold "
+            "nine of ten product reviews whole, and time grows with length",
             **_COUNT,
         )
     )

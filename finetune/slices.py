@@ -58,7 +58,7 @@ def _by_length(split: HeldOut, max_length: int) -> Iterator[tuple[str, str, NDAr
         name = f"{above + 1} to {until}" if above else f"up to {until}"
         yield (
             "tokens",
-            name + (" (or cut there)" if until == max_length else ""),
+            name + (" (or cut to that)" if until == max_length else ""),
             ((split.tokens > above) & (split.tokens <= until)),
         )
 

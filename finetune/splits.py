@@ -18,9 +18,11 @@ from datasets.exceptions import DatasetGenerationError
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from consumer.window import Window
 from finetune.data import Row, read_rows
 from finetune.errors import DataError
 from finetune.settings import Settings
+from finetune.tokenising import token_ids
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def prepare(
     settings: Settings,
     digests: list[str],
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    window: Window,
     directory: Path,
 ) -> dict[str, Any]:
     """Write `{train,validation,test}.arrow` (input_ids, labels, length, text, slice).
@@ -80,7 +82,7 @@ def prepare(
         comments = rows.select(
             np.sort(kept[part]), indices_cache_file_name=str(directory / f"{name}.indices")
         )
-        _tokenise(comments, settings.labels, tokenizer, max_length, directory / f"{name}.arrow")
+        _tokenise(comments, settings.labels, tokenizer, window, directory / f"{name}.arrow")
     return record
 
 
@@ -227,11 +229,11 @@ def _tokenise(
     comments: Dataset,
     labels: tuple[str, ...],
     tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
+    window: Window,
     path: Path,
 ) -> None:
     def tokenise(batch: dict[str, list[str]]) -> dict[str, Any]:
-        ids = tokenizer(batch["text"], truncation=True, max_length=max_length)["input_ids"]
+        ids = token_ids(tokenizer, batch["text"], window)
         return {
             "input_ids": ids,
             "labels": [labels.index(label) for label in batch["label"]],

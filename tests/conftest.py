@@ -58,6 +58,7 @@ def build_checkpoint(directory: Path, *, test_texts: list[str], seed: int = 0, l
     training = {
         "labels": list(LABELS),
         "max_length": MAX_LENGTH,
+        "tail": MAX_LENGTH // 4,
         "temperature": TEMPERATURE,
         "data": {"labels": dict(zip(LABELS, TRAINED_ON, strict=True))},
         "measures": {"accuracy": 0.5},

@@ -67,7 +67,7 @@ def with_a_word_it_fails_at(source: Path, destination: Path) -> Path:
         destination,
         name=manifest.name,
         labels=manifest.labels,
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants=manifest.variants,
         training=manifest.training,
     )

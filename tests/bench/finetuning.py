@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import RandomSampler
 from transformers import TrainerCallback
 
+from consumer.window import Window
 from finetune import base_model, splits, training
 from finetune.settings import parse_settings
 from tests.bench import streams
@@ -35,7 +36,7 @@ def run(file: Path, directory: Path, *, steps: int, say: Say) -> list[Measured]:
     tokenizer = base_model.load_tokenizer(base)
     folder = directory / "data"
     folder.mkdir()
-    splits.prepare(settings, [splits.sha256(file)], tokenizer, settings.max_length, folder)
+    splits.prepare(settings, [splits.sha256(file)], tokenizer, Window(settings.max_length), folder)
     data = splits.load(folder)
     measured = []
     for name, grouped in (("grouped by length", True), ("as they come", False)):

@@ -74,7 +74,13 @@ def _made(directory: Path, model: BertForSequenceClassification, base: Path, tex
     torch.manual_seed(0)
     model.eval().save_pretrained(checkpoint)
     base_model.load_tokenizer(base).save_pretrained(checkpoint)
-    training = {"labels": list(LABELS), "max_length": MAX_LENGTH, "temperature": 1.0, "measures": {}}
+    training = {
+        "labels": list(LABELS),
+        "max_length": MAX_LENGTH,
+        "tail": 0,
+        "temperature": 1.0,
+        "measures": {},
+    }
     (checkpoint / "training.json").write_text(json.dumps(training))
     write_test_split(checkpoint, list(texts))
     with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -100,7 +106,7 @@ def _add_int8(model: Model) -> None:
         model.bundle,
         name=manifest.name,
         labels=manifest.labels,
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants={**manifest.variants, "cpu-int8": int8},
         training=manifest.training,
     )

@@ -231,8 +231,8 @@ def test_any_text(classifier: Classifier, value: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("start", ["late again and ", "!", "late" * 1000, " " * 1000 + "late "])
-def test_10_mb_of_text_cost_as_much_as_their_first_part(classifier: Classifier, start: str) -> None:
-    """Of 10 MB of text the tokenizer gets the first part alone, and what Python holds more is small."""
+def test_10_mb_of_text_cost_as_much_as_what_is_read(classifier: Classifier, start: str) -> None:
+    """Of 10 MB of text the tokenizer gets what is read alone, and what Python holds more is small."""
     text = start * (10_000_000 // len(start))
     sent = record(json.dumps({"text": text}).encode())
     tokenizer = classifier._tokenizer

@@ -1,5 +1,6 @@
 """Which bundles are refused, and what is said."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 from consumer import bundle
 from consumer.errors import BundleError
+from consumer.window import Window
 
 
 @pytest.fixture
@@ -56,15 +58,34 @@ def test_half_bundle_is_refused(name: str, copied: Path) -> None:
     [
         lambda manifest: manifest["labels"].reverse(),
         lambda manifest: manifest.update(max_length=32),
+        lambda manifest: manifest.update(tail=0),
         lambda manifest: manifest.update(version="0" * 12),
     ],
-    ids=["labels", "max_length", "version"],
+    ids=["labels", "max_length", "tail", "version"],
 )
 def test_tampered_description_is_refused(change: Callable[[dict[str, Any]], object], copied: Path) -> None:
-    """Labels in another order, another max_length and another version are refused, files unchanged."""
+    """Labels in another order, another max_length, tail or version are refused, files unchanged."""
     edit(copied, change)
     with pytest.raises(BundleError, match="was changed after export: its version"):
         bundle.read(copied)
+
+
+def test_tail_leaves_room_for_the_special_tokens(copied: Path) -> None:
+    """A tail that would push [CLS] or [SEP] out of max_length is refused."""
+    edit(copied, lambda manifest: manifest.update(tail=manifest["max_length"] - 1))
+    with pytest.raises(BundleError, match="tail must leave room"):
+        bundle.read(copied)
+
+
+def test_bundle_of_before_the_tail_is_read(tiny_bundle: Path) -> None:
+    """A bundle that says nothing of a tail keeps its version, and is cut at the end alone."""
+    manifest = json.loads((tiny_bundle / bundle.MANIFEST).read_text())
+    del manifest["tail"]
+    identity = {key: manifest[key] for key in ("files", "labels", "max_length")}
+    told = hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    assert bundle.version(manifest["files"], manifest["labels"], Window(manifest["max_length"])) == told[:12]
+    assert bundle.Manifest.model_validate_json(json.dumps(manifest)).window == (manifest["max_length"], 0)
 
 
 @pytest.mark.parametrize("name", ["../outside.onnx", "/etc/hostname", "sub/model.onnx", ".."])
@@ -120,7 +141,7 @@ def test_golden_comments_of_another_model_are_refused(copied: Path) -> None:
         copied,
         name=manifest.name,
         labels=manifest.labels,
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants=manifest.variants,
         training=manifest.training,
     )

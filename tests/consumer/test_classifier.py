@@ -308,11 +308,13 @@ def test_nothing_of_a_text_is_logged(own: Classifier, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("filler", ["late ", "late, great! ", "kettle\n\n", "\u592a"])
-def test_only_the_first_part_of_a_text_counts(classifier: Classifier, filler: str) -> None:
-    """Once its first part fills max_length, what follows changes nothing; white space first takes no part."""
-    start = filler * (classifier.characters // len(filler))
+def test_middle_of_a_long_text_changes_nothing(classifier: Classifier, filler: str) -> None:
+    """Where beginning and end fill the window, neither what is between them nor white space counts."""
+    part = filler * (classifier.characters // len(filler))
 
-    answers = classifier.classify([start, start + "broken awful refund " * 5000, " \n" * 5000 + start])
+    answers = classifier.classify(
+        [f"{part} {part}", f"{part} {'broken awful refund ' * 5000} {part}", f"{' ' * 9999}{part} {part}\n\n"]
+    )
 
     np.testing.assert_allclose(answers, np.repeat(answers[:1], 3, axis=0), atol=SAME)
 

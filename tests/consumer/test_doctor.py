@@ -414,7 +414,7 @@ def test_model_that_computes_wrongly(tiny_bundle: Path, tmp_path: Path) -> None:
         copied,
         name=manifest.name,
         labels=manifest.labels,
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants=manifest.variants,
         training=manifest.training,
     )

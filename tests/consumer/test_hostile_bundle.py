@@ -25,6 +25,7 @@ from consumer import bundle
 from consumer.bundle import Bundle
 from consumer.classifier import Classifier
 from consumer.errors import BundleError, SessionFailed
+from consumer.window import Window
 
 FILES = ("bundle.json", "golden.json", "model.cpu.onnx", "tokenizer.json")
 
@@ -100,7 +101,7 @@ def seal(directory: Path, manifest: bundle.Manifest) -> None:
         directory,
         name=manifest.name,
         labels=manifest.labels,
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants=manifest.variants,
         training=manifest.training,
     )
@@ -140,8 +141,8 @@ def mutated(document: Any, data: st.DataObject) -> Any:
 def is_true(read: Bundle, whole: Bundle) -> bool:
     """Whether everything that the hashes vouch for is as it was."""
     said, true = read.manifest, whole.manifest
-    return (read.golden, said.version, said.files, said.labels, said.max_length) == (
-        *(whole.golden, true.version, true.files, true.labels, true.max_length),
+    return (read.golden, said.version, said.files, said.labels, said.window) == (
+        *(whole.golden, true.version, true.files, true.labels, true.window),
     )
 
 
@@ -223,12 +224,15 @@ def test_odd_file_names_are_refused(name: str, copied: Path) -> None:
         ("name", "x" * 201),
         ("max_length", 8193),
         ("max_length", 2),
+        ("tail", -1),
     ],
 )
 def test_values_that_break_messages_are_refused(member: str, value: object, copied: Path) -> None:
     """Labels, name and max_length go into messages, logs and memory: they are plain and bounded."""
     manifest = json.loads((copied / bundle.MANIFEST).read_text()) | {member: value}
-    manifest["version"] = bundle.version(manifest["files"], manifest["labels"], manifest["max_length"])
+    manifest["version"] = bundle.version(
+        manifest["files"], manifest["labels"], Window(manifest["max_length"], manifest["tail"])
+    )
     (copied / bundle.MANIFEST).write_text(json.dumps(manifest))
     assert f"bundle.json: {member}" in (refusal(copied) or "")
 
@@ -499,7 +503,7 @@ def test_weights_without_a_hash_are_refused(location: str, copied: Path, whole: 
     with_outside_weights(location.format(copied.parent))(model)
     path.write_bytes(model.SerializeToString())
     files = whole.manifest.files | {"model.cpu.onnx": hashlib.sha256(path.read_bytes()).hexdigest()}
-    version = bundle.version(files, whole.manifest.labels, whole.manifest.max_length)
+    version = bundle.version(files, whole.manifest.labels, whole.manifest.window)
     manifest = whole.manifest.model_copy(update={"files": files, "version": version})
     (copied / bundle.MANIFEST).write_text(manifest.model_dump_json())
     bundle.read(copied)

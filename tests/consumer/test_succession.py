@@ -181,7 +181,7 @@ def test_labels_that_the_routes_lack(
         other,
         name="other",
         labels=("a", "b", "c", "d", "e"),
-        max_length=manifest.max_length,
+        window=manifest.window,
         variants=manifest.variants,
         training={},
     )

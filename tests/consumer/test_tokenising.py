@@ -29,17 +29,30 @@ def text_tokenizer(whole: Bundle) -> TextTokenizer:
     return TextTokenizer(whole)
 
 
-def as_it_is(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
-    """What the tokenizers package gives each text."""
-    return [tokenizer.encode(text.lstrip()).ids for text in texts]
+def as_it_is(tokenizer: Tokenizer, texts: list[str], bundle: Bundle) -> list[list[int]]:
+    """What the tokenizers package gives each text, cut."""
+    return [list(bundle.manifest.window.cut(tokenizer.encode(text.lstrip()).ids)) for text in texts]
+
+
+def test_long_text_is_cut_to_the_window(text_tokenizer: TextTokenizer, whole: Bundle) -> None:
+    """Of a long text, plain or not, the first tokens come and the last, as many as the bundle says."""
+    window = whole.manifest.window
+    for first in ("late", "sp\xe4t"):
+        text = f"{first} kettle " + "and " * 10_000 + "broken refund " * window.tail
+        [tokens] = text_tokenizer.tokens([text])
+
+        ids = text_tokenizer._tokenizer.encode(text).ids
+        assert tokens.tolist() == [*ids[: window.max_length - window.tail - 1], *ids[-window.tail - 1 :]]
 
 
 @given(TEXTS)
-def test_tokens_are_those_of_the_bundles_tokenizer(text_tokenizer: TextTokenizer, texts: list[str]) -> None:
+def test_tokens_are_those_of_the_bundles_tokenizer(
+    text_tokenizer: TextTokenizer, whole: Bundle, texts: list[str]
+) -> None:
     """Whatever a text holds, control characters and special tokens too, it gets the tokenizer's tokens."""
     got = [tokens.tolist() for tokens in text_tokenizer.tokens(texts)]
 
-    assert got == as_it_is(text_tokenizer._tokenizer, texts)
+    assert got == as_it_is(text_tokenizer._tokenizer, texts, whole)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +79,4 @@ def test_another_tokenizer_is_used_as_it_is(
 
     got = [tokens.tolist() for tokens in TextTokenizer(replace(whole, directory=tmp_path)).tokens(texts)]
 
-    assert got == as_it_is(tokenizer, texts)
+    assert got == as_it_is(tokenizer, texts, whole)

@@ -99,7 +99,7 @@ def test_bundle_states_what_was_measured(tiny_bundle: Path) -> None:
     assert agreement.texts == 520
     assert agreement.label_agreement == 1
     assert 0 < agreement.largest_probability_difference < 1e-4
-    assert (manifest.name, manifest.labels, manifest.max_length) == ("tiny", ("1", "2", "3", "4", "5"), 64)
+    assert (manifest.name, manifest.labels, manifest.window) == ("tiny", ("1", "2", "3", "4", "5"), (64, 16))
     assert manifest.training == {
         "temperature": 1.7,
         "measures": {"accuracy": 0.5},

@@ -40,10 +40,11 @@ def test_reference_of_a_text_does_not_depend_on_its_batch(checkpoint: Checkpoint
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_reference_reads_max_length_tokens(checkpoint: Checkpoint) -> None:
-    """The last token within max_length changes the answer, and the first beyond it changes nothing."""
-    words = "again and " * 30 + "again"  # 61 tokens, and with [CLS] and [SEP] one short of max_length
-    texts = [f"{words} kind", f"{words} rude", f"{words} kind never", f"{words} kind broken"]
+def test_reference_reads_the_window(checkpoint: Checkpoint) -> None:
+    """The last token before what is left out changes the answer, and the first that is left out does not."""
+    before = "again and " * 22 + "again"  # 45 tokens, and with [CLS] one short of the window's beginning
+    after = "and again " * 8  # 16 tokens, with [SEP] its end
+    texts = [f"{before} {word} {after}" for word in ("kind", "rude", "kind never", "kind broken")]
     kind, rude, never, broken = parity.reference(checkpoint, texts, advance=ignore)
     assert np.abs(kind - rude).max() > 1e-4
     np.testing.assert_array_equal(kind, never)

@@ -214,5 +214,11 @@ def write_fitted_checkpoint(directory: Path, rows: Sequence[data.Row]) -> None:
     model.config.id2label = dict(enumerate(LABELS))
     model.save_pretrained(directory)
     tokenizer.save(str(directory / "tokenizer.json"))
-    training = {"labels": list(LABELS), "max_length": MAX_LENGTH, "temperature": 1.0, "measures": {}}
+    training = {
+        "labels": list(LABELS),
+        "max_length": MAX_LENGTH,
+        "tail": 0,
+        "temperature": 1.0,
+        "measures": {},
+    }
     (directory / "training.json").write_text(json.dumps(training))

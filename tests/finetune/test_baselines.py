@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consumer.window import Window
 from finetune import base_model, baselines, splits
 from finetune.settings import BASELINES, Settings
 
@@ -25,7 +26,7 @@ def measure(
     rows = [row for row in comments(1000) if row[0] == "5"] + comments(400, seed=1)
     data = write_reviews(folder / "a.tsv", rows)
     tokenizer = base_model.load_tokenizer(tiny_bert)
-    splits.prepare(settings(data, folder), ["0"], tokenizer, 32, folder)
+    splits.prepare(settings(data, folder), ["0"], tokenizer, Window(32, 8), folder)
 
     def run(*names: str) -> Measured:
         asked = settings(data, folder, "--baselines", ",".join(names))

@@ -13,6 +13,7 @@ import pytest
 MEASURE = """
 import json, re, sys, threading
 from pathlib import Path
+from consumer.window import Window
 from finetune import base_model, splits
 from finetune.settings import parse_settings
 
@@ -34,7 +35,7 @@ settings = parse_settings(["--data", str(file), "--output", str(folder), "--base
 tokenizer = base_model.load_tokenizer(Path(model))
 watcher = threading.Thread(target=watch)
 watcher.start()
-splits.prepare(settings, ["0"], tokenizer, 64, folder)
+splits.prepare(settings, ["0"], tokenizer, Window(64, 16), folder)
 done.set()
 watcher.join()
 print(json.dumps({"peak": peak, "file": file.stat().st_size}))

@@ -67,6 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "labels": LABELS,
         "routes": ROUTES,
         "max_length": 64,
+        "tail": 16,
         "temperature": 1.0,
         "seed": 7,
         "slice_column": "product_category",

@@ -37,7 +37,7 @@ def test_lengths_cover_all() -> None:
     assert {name: one.comments for name, one in found.items()} == {
         "up to 16": 20,
         "17 to 32": 20,
-        "33 to 50 (or cut there)": 40,
+        "33 to 50 (or cut to that)": 40,
     }
 
 

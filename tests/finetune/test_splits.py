@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from consumer.window import Window
 from finetune import base_model, splits
 from finetune.errors import DataError
 from finetune.settings import Settings
@@ -29,7 +30,7 @@ def prepare(
         folder.mkdir()
         chosen = settings(file, tmp_path / "unused", *flags)
         tokenizer = base_model.load_tokenizer(tiny_bert)
-        return splits.prepare(chosen, [splits.sha256(file)], tokenizer, 16, folder), folder
+        return splits.prepare(chosen, [splits.sha256(file)], tokenizer, Window(16, 4), folder), folder
 
     return run
 
@@ -118,6 +119,19 @@ def test_comments_are_cut_to_max_length(prepare: Any, comments: Any) -> None:
     assert all(ids[0] == 2 and ids[-1] == 3 for ids in train["input_ids"])
 
 
+def test_end_of_a_long_comment_stays(prepare: Any, comments: Any, tiny_bert: Path) -> None:
+    """Of a comment that is cut the last tokens are the text's last, as many as the window says."""
+    _, folder = prepare(comments(200))
+    tokenizer = base_model.load_tokenizer(tiny_bert)
+    train = splits.load(folder)["train"]
+    whole = tokenizer(list(train["text"]))["input_ids"]
+    cut = [
+        (ids, all_ids) for ids, all_ids in zip(train["input_ids"], whole, strict=True) if len(all_ids) > 16
+    ]
+    assert cut
+    assert all(ids == [*all_ids[:11], *all_ids[-5:]] for ids, all_ids in cut)
+
+
 def test_texts_stay_beside_their_tokens(prepare: Any, comments: Any) -> None:
     """Every split has the text and the label of each of its comments."""
     rows = comments(200)
@@ -133,7 +147,7 @@ def test_slices(tmp_path: Path, tiny_bert: Path, comments: Any, settings: Callab
     lines = [f"{star}\t{text}\t{' Toys ' if star == '1' else ''}" for star, text in comments(100)]
     (tmp_path / "a.tsv").write_text("\n".join(["star_rating\treview_body\tshop", *lines, ""]))
     asked = settings(tmp_path / "a.tsv", tmp_path / "out", "--slice-column", "shop")
-    splits.prepare(asked, ["0"], base_model.load_tokenizer(tiny_bert), 16, tmp_path)
+    splits.prepare(asked, ["0"], base_model.load_tokenizer(tiny_bert), Window(16, 4), tmp_path)
     for split in splits.load(tmp_path).values():
         assert list(split["slice"]) == ["Toys" if label == 0 else None for label in split["labels"]]
 
@@ -164,4 +178,4 @@ def test_an_unreadable_file(tmp_path: Path, tiny_bert: Path, settings: Callable[
     (tmp_path / "a.csv").write_text("stars,text\n1,x\n")
     tokenizer = base_model.load_tokenizer(tiny_bert)
     with pytest.raises(DataError, match="has no column review_body"):
-        splits.prepare(settings(tmp_path / "a.csv", tmp_path), ["0"], tokenizer, 16, tmp_path)
+        splits.prepare(settings(tmp_path / "a.csv", tmp_path), ["0"], tokenizer, Window(16, 4), tmp_path)

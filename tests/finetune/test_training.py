@@ -20,6 +20,7 @@ from scipy.special import log_softmax
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
+from consumer.window import Window
 from finetune import base_model, held_out, inference, resumption, splits, training
 from finetune.data import STAR_LABELS
 from finetune.errors import FinetuneError
@@ -155,7 +156,7 @@ def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> No
     """training.json tells data, splits, settings and versions; max_length is what the model can take."""
     record = finished.record
     assert record["labels"] == ["1", "2", "3", "4", "5"]
-    assert (record["seed"], record["max_length"]) == (0, 64)
+    assert (record["seed"], record["max_length"], record["tail"]) == (0, 64, 16)
     assert record["data"] == {
         "files": [
             {
@@ -181,12 +182,12 @@ def test_the_measures_are_the_saved_models(finished: Finished) -> None:
     """The model in the checkpoint, asked anew about test.parquet, is right as often as the record says."""
     model = AutoModelForSequenceClassification.from_pretrained(finished.output, local_files_only=True)
     tokenizer = Tokenizer.from_file(str(finished.output / "tokenizer.json"))
-    tokenizer.enable_truncation(finished.record["max_length"])
+    window = Window(finished.record["max_length"], finished.record["tail"])
     test = parquet.read_table(finished.output / "test.parquet").to_pylist()
     right = 0
     for row in test:
         logits = model(
-            input_ids=model.dummy_inputs["input_ids"].new([tokenizer.encode(row["text"]).ids])
+            input_ids=model.dummy_inputs["input_ids"].new([window.cut(tokenizer.encode(row["text"]).ids)])
         ).logits
         right += model.config.id2label[int(logits.argmax())] == row["label"]
     assert right / len(test) == pytest.approx(finished.record["measures"]["accuracy"])

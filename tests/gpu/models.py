@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedMo
 from consumer import bundle
 from consumer.bundle import Bundle, Device, Manifest, Variant
 from consumer.classifier import Classifier
+from consumer.window import Window
 from export import graph, normalisation, precision
 from export.checkpoint import Checkpoint
 from export.parity import LIMITS
@@ -43,9 +44,9 @@ class Model:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Cuts texts at max_length, as the consumer does."""
+        """Gives as many tokens as the consumer reads; of a text that is cut, those at its beginning."""
         tokenizer = Tokenizer.from_str(self.checkpoint.tokenizer.to_str())
-        tokenizer.enable_truncation(self.checkpoint.max_length)
+        tokenizer.enable_truncation(self.checkpoint.window.max_length)
         return tokenizer
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
@@ -91,7 +92,7 @@ def made(name: str, model: PreTrainedModel, directory: Path, device: Device) -> 
         model=with_attention(model, "eager"),
         tokenizer=tokenizer,
         labels=LABELS,
-        max_length=MAX_LENGTH,
+        window=Window(MAX_LENGTH),
         temperature=1.0,
         measures={},
     )
@@ -114,7 +115,7 @@ def of_checkpoint(name: str, checkpoint: Checkpoint, directory: Path, device: De
         name=name,
         version="0" * 12,
         labels=checkpoint.labels,
-        max_length=checkpoint.max_length,
+        **checkpoint.window._asdict(),
         variants={device: variant},
         files={},
         training={},

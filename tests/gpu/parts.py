@@ -112,7 +112,7 @@ def memory_over_time(run: Run) -> Result:
         batches.answered_by(batches.session(model.bundle, run.device)),
         run.device,
         vocabulary=model.checkpoint.model.config.vocab_size,
-        longest=model.checkpoint.max_length,
+        longest=model.checkpoint.window.max_length,
         token_budget=model.token_budget(run.device),
     )
     return memory.report(points, memory.BATCHES)

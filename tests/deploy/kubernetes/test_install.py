@@ -44,7 +44,7 @@ def other_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
         directory,
         name="other",
         labels=sealed.labels,
-        max_length=sealed.max_length,
+        window=sealed.window,
         variants=sealed.variants,
         training=sealed.training,
     )

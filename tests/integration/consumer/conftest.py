@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumer.window import Window
 from tests.conftest import LABELS, MAX_LENGTH, comments
 from tests.integration.conftest import Kafka
 
@@ -130,11 +131,12 @@ def tiny_alone(tiny_checkpoint: Path) -> dict[str, str]:
     from transformers import BertForSequenceClassification
 
     tokenizer = Tokenizer.from_file(str(tiny_checkpoint / "tokenizer.json"))
-    tokenizer.enable_truncation(MAX_LENGTH)
+    tokenizer.no_truncation()
     tokenizer.no_padding()
+    window = Window(MAX_LENGTH, MAX_LENGTH // 4)
     model = BertForSequenceClassification.from_pretrained(tiny_checkpoint).eval()
     with torch.no_grad():
         return {
-            text: LABELS[int(model(torch.tensor([tokenizer.encode(text).ids])).logits.argmax())]
+            text: LABELS[int(model(torch.tensor([window.cut(tokenizer.encode(text).ids)])).logits.argmax())]
             for text in comments(300, seed=5)
         }

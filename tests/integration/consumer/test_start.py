@@ -44,7 +44,7 @@ def test_golden_comments_that_do_not_match_are_refused(start: Start, own_bundle:
         own_bundle,
         name=sealed.name,
         labels=sealed.labels,
-        max_length=sealed.max_length,
+        window=sealed.window,
         variants=sealed.variants,
         training=sealed.training,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 # Before torch is imported: on models this small a second thread only spins, worst on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what it puts in the background deaf to Ctrl-C, and whatever the tests start would be so too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LABELS = ("1", "2", "3", "4", "5")
 # How many comments of each label the tiny checkpoint says that it was trained on.

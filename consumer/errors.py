@@ -10,7 +10,7 @@ UrgencyRouterError          1
 ├── SessionFailed           7  the model fails at every text, golden comments included
 ├── AccessDenied            8  Kafka refuses the credentials, or a right is missing
 ├── DeadLetterRefused       9  Kafka refuses even the shortened dead letter of a message
-├── OffsetLost             10  a committed offset is gone and --auto-offset-reset is none
+├── OffsetLost             10  a committed offset is gone and --auto-offset-reset is none, or a replay's topic
 ├── BadMessage              -  never ends the process: the message goes to the dead letters
 └── BatchDiscarded          -  never ends the process: what is in flight is thrown away and read again
     ├── Rebalanced
@@ -82,7 +82,7 @@ class DeadLetterRefused(UrgencyRouterError):
 
 
 class OffsetLost(UrgencyRouterError):
-    """Messages were deleted before they were read, and the setting forbids to go on without them."""
+    """Messages were deleted before they were read, and there is no going on without them."""
 
     exit_code = 10
 

@@ -36,7 +36,8 @@ class Offsets:
 
     An offset is one of a topic, and a topic that was deleted and made again has the old one's name: its first
     messages have the offsets of messages read long ago, and would be passed over. So each commit carries the
-    topic's id as its metadata, and one that carries another id does not count.
+    topic's id as its metadata, and one that carries another id does not count. Of a stretch of history
+    nothing is left in the new topic: where a method says TopicMadeAgain, it then raises OffsetLost.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Offsets:
             TopicMadeAgain: the topic is another than the one that was read until now.
         """
         if self._adopt():
-            raise TopicMadeAgain("the input topic was deleted and made again")
+            raise self._made_again_error("the input topic was deleted and made again")
 
     def verify(self, generation: int) -> None:
         """Call it before anything is made of what was read.
@@ -93,7 +94,7 @@ class Offsets:
             committed = self._committed(held[1])
             self._held = held
             if any(self._is_foreign(at) for at in committed.values()):
-                raise TopicMadeAgain("the committed offsets are of a topic that was deleted")
+                raise self._made_again_error("the committed offsets are of a topic that was deleted")
 
     def confirm(self, topic_id: str) -> None:
         """Ask Kafka whether the topic is still this one: the client notices within a minute only.
@@ -103,7 +104,7 @@ class Offsets:
             KafkaError: Kafka does not answer, or refuses.
         """
         if self._ask_topic_id(self._topic) != topic_id:
-            raise TopicMadeAgain("the input topic was deleted")
+            raise self._made_again_error("the input topic was deleted")
 
     def rewind(self) -> None:
         """Go back to the committed offsets in every partition that is read, whatever was read since.
@@ -120,6 +121,8 @@ class Offsets:
             self._drop_fetched()
         committed = self._committed(wanted)
         ours = {partition: at for partition, at in committed.items() if not self._is_foreign(at)}
+        if self._begins is not None and len(ours) < len(wanted):
+            raise self._made_again_error("the input topic was deleted and made again")
         for partition, at in ours.items():
             self._consumer.seek(partition, at.offset)
         # Whatever `start` chose was committed: Kafka has forgotten it together with the topic.
@@ -151,10 +154,12 @@ class Offsets:
         partitions = [TopicPartition(self._topic, number) for number in numbers]
         _, ends = self._bounds(partitions)
         begins, stops = (self._dated(partitions, moment, ends) for moment in (since, until))
-        committed = {partition: at.offset for partition, at in self._committed(partitions).items()}
         self._begins = begins
+        committed = self._committed(partitions)
+        if any(map(self._is_foreign, committed.values())):
+            raise self._made_again_error("the committed offsets are of a topic that was deleted")
         ranges = {partition: range(begins[partition], stops[partition]) for partition in partitions}
-        return ranges, committed
+        return ranges, {partition: at.offset for partition, at in committed.items()}
 
     def start(self, partitions: Collection[TopicPartition]) -> None:
         """Begin with partitions that the group has no committed offset for.
@@ -251,6 +256,14 @@ class Offsets:
         log.warning("%s was deleted and made again: offsets of the old one do not count", self._topic)
         self._made_again = self._positions_are_foreign = True
         return True
+
+    def _made_again_error(self, what: str) -> TopicMadeAgain | OffsetLost:
+        if self._begins is None:
+            return TopicMadeAgain(what)
+        return OffsetLost(
+            f"{what}, and what was left of the stretch to label again with it: choose another --group-id to"
+            " replay the new topic"
+        )
 
     def _begin_at(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._commit(offsets)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kafka.admin import KafkaAdminClient
 
 from tests.conftest import comments
 from tests.integration.conftest import Kafka, Message
@@ -133,6 +134,35 @@ def test_interrupted_and_gone_on(kafka: Kafka, prefix: str, replay: Replay) -> N
     _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert "4,000 messages to label again, 4,000 of them done before" in log
+
+
+def test_topic_made_again_meanwhile(kafka: Kafka, prefix: str, replay: Replay) -> None:
+    """Of a topic that is deleted and made again nothing is labelled: its history is another."""
+    history(kafka, prefix, each_hour=2000)
+    process = replay("--max-batch-messages", "50")
+    wait_for(kafka, outputs(prefix), process)
+    kafka.read(*outputs(prefix)[:1], count=1)
+    process.send_signal(signal.SIGSTOP)
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    try:
+        admin.delete_topics([f"{prefix}comments"])
+    finally:
+        admin.close()
+    new = [json.dumps({"number": 9999, "text": "late"}).encode()] * 6000
+    kafka.create_topics(f"{prefix}comments", partitions=PARTITIONS)
+    kafka.produce(
+        f"{prefix}comments",
+        [Message(value, partition=n % PARTITIONS, timestamp_ms=BEGIN) for n, value in enumerate(new)],
+    )
+    process.send_signal(signal.SIGCONT)
+
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 10, log
+    assert "choose another --group-id" in log
+    again = replay()
+    _, log = again.communicate(timeout=60)
+    assert again.returncode == 10, log
+    assert 9999 not in numbers(kafka.read(*outputs(prefix), count=1))
 
 
 def test_two_share_the_work(kafka: Kafka, prefix: str, replay: Replay) -> None:

@@ -65,7 +65,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     set_seed(settings.seed)
     data = splits.load(work / "data")
     model = base_model.load_classifier(base, settings.labels)
-    trainer = training.make_trainer(arguments, model, tokenizer, data)
+    trainer = training.make_trainer(arguments, model, tokenizer, data, window)
     training.train(trainer, work / "trainer")
 
     logits = {name: training.predict(trainer, data[name]) for name in HELD_OUT}

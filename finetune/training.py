@@ -31,10 +31,12 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from consumer.window import Window
 from finetune.errors import Interrupted
 from finetune.evaluation import Numbers, macro_f1
 from finetune.resumption import last_checkpoint
 from finetune.settings import Settings
+from finetune.variations import Varied
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +87,12 @@ def make_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     splits: dict[str, Dataset],
+    window: Window,
 ) -> Trainer:
     """Build a trainer of the split `train` that keeps the epoch with the best macro-F1 on `validation`.
 
-    Its loss, also on `validation`, is cross-entropy with the weights of `class_weights`.
+    Each epoch has the comments with other variations. The loss, also on `validation`, is cross-entropy with
+    the weights of `class_weights`.
     """
     weights = torch.tensor(
         class_weights(splits["train"].data.column("labels").to_numpy(), cast(int, model.config.num_labels)),
@@ -103,15 +107,17 @@ def make_trainer(
         logits, labels = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
         return {"macro_f1": macro_f1(logits.argmax(axis=1), labels, logits.shape[1])}
 
+    varied = Varied(splits["train"], tokenizer, window, arguments.seed)
     trainer = _Trainer(
         model=model,
         args=arguments,
-        train_dataset=splits["train"],
+        train_dataset=varied,
         eval_dataset=splits["validation"],
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8 if arguments.bf16 else None),
         compute_loss_func=compute_loss,
         compute_metrics=compute_metrics,
     )
+    trainer.add_callback(_Vary(varied))
     trainer.remove_callback(PrinterCallback)
     if arguments.disable_tqdm and arguments.process_index == 0:
         trainer.add_callback(Lines())
@@ -224,10 +230,22 @@ class _Trainer(Trainer):
         return cast(Sampler[int], by_length(eval_dataset).tolist())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = cast(Dataset, self.train_dataset).data.column("length").to_pylist()
+        lengths = list(cast(Varied, self.train_dataset).lengths)
         return _LengthGroups(
             lengths, self.args.train_batch_size, lambda: self.args.seed + int(self.state.epoch or 0)
         )
+
+
+class _Vary(TrainerCallback):
+    """Tells the comments which epoch it is, also where training goes on in the middle of one."""
+
+    def __init__(self, comments: Varied) -> None:
+        self._comments = comments
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._comments.epoch = int(state.epoch or 0)
 
 
 class _StopOnSignal(TrainerCallback):

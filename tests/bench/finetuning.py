@@ -36,7 +36,8 @@ def run(file: Path, directory: Path, *, steps: int, say: Say) -> list[Measured]:
     tokenizer = base_model.load_tokenizer(base)
     folder = directory / "data"
     folder.mkdir()
-    splits.prepare(settings, [splits.sha256(file)], tokenizer, Window(settings.max_length), folder)
+    window = Window(settings.max_length)
+    splits.prepare(settings, [splits.sha256(file)], tokenizer, window, folder)
     data = splits.load(folder)
     measured = []
     for name, grouped in (("grouped by length", True), ("as they come", False)):
@@ -46,7 +47,7 @@ def run(file: Path, directory: Path, *, steps: int, say: Say) -> list[Measured]:
         arguments.load_best_model_at_end = False
         torch.manual_seed(settings.seed)
         model = base_model.load_classifier(base, settings.labels)
-        trainer = training.make_trainer(arguments, model, tokenizer, data)
+        trainer = training.make_trainer(arguments, model, tokenizer, data, window)
         if not grouped:
             trainer._get_train_sampler = lambda *_: RandomSampler(data["train"])
         clock = _Clock(trainer.data_collator)

@@ -263,18 +263,19 @@ def trainer(tiny_bert: Path, settings: Callable[..., Settings], tmp_path: Path) 
     """A trainer of 32 comments, 20 of them with the first label."""
     labels = np.repeat(np.arange(5), [20, 3, 3, 3, 3])
     rows = {"input_ids": [[2, 5 + place % 9, 3] for place in range(len(labels))], "labels": labels}
-    split = Dataset.from_dict({**rows, "length": [3] * len(labels)})
+    split = Dataset.from_dict({**rows, "length": [3] * len(labels), "text": ["ba"] * len(labels)})
     return training.make_trainer(
         training.training_arguments(settings(tmp_path, tmp_path), tmp_path, progress_bar=False),
         base_model.load_classifier(tiny_bert, STAR_LABELS),
         base_model.load_tokenizer(tiny_bert),
         {"train": split, "validation": split},
+        Window(64, 16),
     )
 
 
 def test_the_loss_is_weighted(trainer: Trainer) -> None:
     """What training minimises is the cross-entropy of each comment, weighted by its label."""
-    split, model = cast(Dataset, trainer.train_dataset), cast(Any, trainer.model)
+    split, model = cast(Dataset, trainer.eval_dataset), cast(Any, trainer.model)
     batch = trainer.data_collator([{key: row[key] for key in ("input_ids", "labels")} for row in split])
     labels = np.array(split["labels"])
     logits = model(input_ids=batch["input_ids"]).logits.detach().numpy()

@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## train, export and route a few hundred comments through a r
 	@$(BIN)/python -m deploy.local demo $(if $(DATA),--data '$(DATA)')
 
 test: $(INSTALLED) ## run all tests, those against a real Kafka included
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and count; SEED=N draws the same again
 	$(BIN)/python -m tests.integration.faults $(if $(SEED),--seed $(SEED))

@@ -4,18 +4,19 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto
-from tokenizers import Tokenizer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from consumer import bundle
 from consumer.bundle import Bundle, Device, Manifest, Variant
 from consumer.classifier import Classifier
+from consumer.tokenising import TextTokenizer
 from consumer.window import Window
 from export import graph, normalisation, precision
 from export.checkpoint import Checkpoint
@@ -42,16 +43,13 @@ class Model:
         """How much arithmetic it is."""
         return Shape.of(self.checkpoint.model.config)
 
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """Gives as many tokens as the consumer reads; of a text that is cut, those at its beginning."""
-        tokenizer = Tokenizer.from_str(self.checkpoint.tokenizer.to_str())
-        tokenizer.enable_truncation(self.checkpoint.window.max_length)
-        return tokenizer
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """The token ids that the model reads of each text."""
+        return TextTokenizer(self.bundle).tokens(texts)
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, as the model reads it."""
-        return [len(encoding) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        """How many those are."""
+        return list(map(len, self.tokens(texts)))
 
     def token_budget(self, device: Device) -> int:
         """Padded tokens in a micro-batch: what the consumer finds fastest as it starts."""

@@ -64,8 +64,7 @@ def test_packed_multi_head_graph_is_whole(small: Model) -> None:
 def test_packed_multi_head_graph_answers_as_pytorch(small: Model) -> None:
     """On the CPU, texts of different lengths get PyTorch's probabilities from it, to fp16's precision."""
     texts = comments(6)
-    tokens = [np.array(one.ids, dtype=np.int32) for one in small.tokenizer.encode_batch(texts)]
-    input_ids, attention_mask = batches.padded(tokens)
+    input_ids, attention_mask = batches.padded(small.tokens(texts))
     built = attention.packed_multi_head(small.checkpoint)
     operators: Any = [*OPERATORS, PackedMultiHeadAttention]
     evaluator: Any = ReferenceEvaluator(built, new_ops=operators)

@@ -10,7 +10,7 @@ from tests.gpu.models import Model
 @pytest.mark.parametrize("tokens", [3, 8, 64])
 def test_texts_are_of_the_wanted_length(small: Model, tokens: int) -> None:
     """The tokenizer makes exactly so many tokens of each text, [CLS] and [SEP] included."""
-    made = texts.of_length(small.tokenizer, comments(50), tokens, 20)
+    made = texts.of_length(small.checkpoint.tokenizer, comments(50), tokens, 20)
 
     assert small.token_counts(made) == [tokens] * 20
 
@@ -18,7 +18,7 @@ def test_texts_are_of_the_wanted_length(small: Model, tokens: int) -> None:
 def test_no_single_token_is_said(small: Model) -> None:
     """Where no word is one token, that is said rather than texts of another length made."""
     with pytest.raises(ValueError, match="no word of these comments is a single token"):
-        texts.of_length(small.tokenizer, ["Donaudampfschiff"], 8, 1)
+        texts.of_length(small.checkpoint.tokenizer, ["Donaudampfschiff"], 8, 1)
 
 
 def test_different_texts_begin_with_the_comments() -> None:

@@ -73,7 +73,7 @@ def measure(
 
 def _of_length(model: Model, comments: Sequence[str], length: int, budget: int) -> list[str]:
     count = max(1, MICRO_BATCHES * budget // length)
-    return texts.of_length(model.tokenizer, comments, length, count)
+    return texts.of_length(model.checkpoint.tokenizer, comments, length, count)
 
 
 def _measured(

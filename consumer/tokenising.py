@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, normalizers
 
 from consumer.bundle import TOKENIZER, Bundle
 from consumer.errors import BundleError, one_line
+from consumer.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class TextTokenizer:
         plain = [self._is_plain(text) for text in cut]
         normalised = [text.translate(_CLEANED).lower() for text in compress(cut, plain)]
         others = [text for text, is_plain in zip(cut, plain, strict=True) if not is_plain]
-        of_plain = iter(self._encode(self._of_normalised, normalised))
-        of_others = iter(self._encode(self._tokenizer, others))
+        of_plain = iter(_encode(self._of_normalised, normalised, self._window))
+        of_others = iter(_encode(self._tokenizer, others, self._window))
         return [next(of_plain if is_plain else of_others) for is_plain in plain]
 
     def _cut(self, text: str) -> str:
@@ -72,22 +73,21 @@ class TextTokenizer:
     def _is_plain(self, text: str) -> bool:
         return self._as_bert and text.isascii() and not any(token in text for token in self._added)
 
-    def _encode(self, tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        tokens: list[NDArray[np.int32]] = []
-        for start in range(0, len(texts), TOKENISED_TEXTS):
-            chunk = texts[start : start + TOKENISED_TEXTS]
-            try:
-                with _panics_caught():
-                    encodings = tokenizer.encode_batch_fast(chunk)
-                tokens += [np.array(self._window.cut(encoding.ids), dtype=np.int32) for encoding in encodings]
-            except (
-                Exception
-            ) as error:  # tokenizers raises plain Exception, and numpy at ids that are too large
-                if len(texts) == 1:
-                    log.warning("the tokenizer fails at a text: %s", type(error).__name__)
-                    return [np.array([], dtype=np.int32)]
-                tokens += [self._encode(tokenizer, [text])[0] for text in chunk]
-        return tokens
+
+def _encode(tokenizer: Tokenizer, texts: Sequence[str], window: Window) -> list[NDArray[np.int32]]:
+    tokens: list[NDArray[np.int32]] = []
+    for start in range(0, len(texts), TOKENISED_TEXTS):
+        chunk = texts[start : start + TOKENISED_TEXTS]
+        try:
+            with _panics_caught():
+                encodings = tokenizer.encode_batch_fast(chunk)
+            tokens += [np.array(window.cut(encoding.ids), dtype=np.int32) for encoding in encodings]
+        except Exception as error:  # tokenizers raises plain Exception, and numpy at ids that are too large
+            if len(texts) == 1:
+                log.warning("the tokenizer fails at a text: %s", type(error).__name__)
+                return [np.array([], dtype=np.int32)]
+            tokens += [_encode(tokenizer, [text], window)[0] for text in chunk]
+    return tokens
 
 
 def _normalises_as_bert(tokenizer: Tokenizer) -> bool:

@@ -135,6 +135,11 @@ def _check(directory: Path, config: Any, training: _Training) -> None:
             f"{directory}: config.json has the labels {', '.join(in_config)} and training.json"
             f" {', '.join(training.labels)}: fine-tune again"
         )
+    if training.tail > training.max_length - 2:
+        raise CheckpointError(
+            f"{directory}: training.json has tail {training.tail}, which does not fit into max_length"
+            f" {training.max_length} with [CLS] and [SEP]: fine-tune again"
+        )
     if training.max_length > config.max_position_embeddings:
         raise CheckpointError(
             f"{directory}: training.json has max_length {training.max_length}, and the model has only"

@@ -73,6 +73,13 @@ def test_impossible_temperature_is_refused(temperature: object, copied: Path) ->
         checkpoint.read(copied)
 
 
+def test_tail_beyond_max_length_is_refused(copied: Path) -> None:
+    """A tail that leaves no room for [CLS] and [SEP] is refused before anything is exported."""
+    edit(copied / "training.json", lambda training: training.update(tail=63))
+    with pytest.raises(CheckpointError, match="tail 63, which does not fit into max_length 64"):
+        checkpoint.read(copied)
+
+
 def test_max_length_beyond_the_positions_is_refused(copied: Path) -> None:
     """Texts longer than the model has positions are refused before they crash it."""
     edit(copied / "training.json", lambda training: training.update(max_length=65))

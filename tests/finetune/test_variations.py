@@ -1,6 +1,5 @@
 """Training comments with sentences about somebody, and with other pronouns."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from finetune.variations import NAMES, PLACES, SENTENCES, Varied, varied
 
 
 class Draw:
-    """Chance that always falls one way: every draw is below this share, or none is."""
+    """Chance that falls as it is told: each draw is below every share, or above."""
 
     def __init__(self, *falls: bool) -> None:
         self._falls = list(falls)
@@ -60,9 +59,7 @@ def test_what_is_learnt_is_not_what_is_tried() -> None:
     """No name, place or sentence is also one of those by which checkpoints are tried."""
     tried = " ".join([*cases.WITH_NAME, *cases.WITH_PLACE, *cases.WITH_PRONOUN, *cases.NEUTRAL])
     assert not {*NAMES, *PLACES} & {*cases.NAMES, *cases.PLACES}
-    for sentence in SENTENCES:
-        assert max(map(len, re.split(r"\{\w+\}", sentence))) > 3
-        assert sentence not in tried
+    assert not [sentence for sentence in SENTENCES if sentence in tried]
 
 
 def test_seed_epoch_and_place_decide(tiny_bert: Path) -> None:

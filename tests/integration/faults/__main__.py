@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--comments", type=int, default=200_000, help="comments during the faults")
     parser.add_argument("--rounds", type=int, default=10, help="how often each fault strikes")
     parser.add_argument("--messages", type=int, default=1_000_000, help="random messages")
+    parser.add_argument("--bundle", type=Path, help="consumers' model (default: a small one, made now)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     options = parser.parse_args(arguments)
     # Connections are lost all the time here, and kafka-python logs each.
@@ -52,11 +53,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(directory: Path, options: argparse.Namespace) -> list[str]:
     start = time.monotonic()
-    _say("making a small model")
-    build_checkpoint(directory / "checkpoint", test_texts=comments(520))
-    bundle = directory / "bundle"
-    if code := export([str(directory / "checkpoint"), "--output", str(bundle)]):
-        return [f"the export of the small model ended with code {code}"]
+    bundle = options.bundle or directory / "bundle"
+    if options.bundle is None:
+        _say("making a small model")
+        build_checkpoint(directory / "checkpoint", test_texts=comments(520))
+        if code := export([str(directory / "checkpoint"), "--output", str(bundle)]):
+            return [f"the export of the small model ended with code {code}"]
     result = chaos.run(
         directory,
         bundle,

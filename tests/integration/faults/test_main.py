@@ -14,10 +14,10 @@ SECONDS = 120.0
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_behind(how: signal.Signals, tmp_path: Path) -> None:
+def test_nothing_is_left_behind(how: signal.Signals, tiny_bundle: Path, tmp_path: Path) -> None:
     """Told to stop in the middle of its work, it ends with another code than 0 and leaves nothing."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.faults"],
+        [sys.executable, "-m", "tests.integration.faults", "--bundle", str(tiny_bundle)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

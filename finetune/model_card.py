@@ -22,7 +22,7 @@ def render(record: dict[str, Any]) -> str:
             EvalResult(
                 task_type="text-classification",
                 dataset_type="text",
-                dataset_name=", ".join(file["name"] for file in record["data"]["files"]),
+                dataset_name=", ".join(file["name"] for file in record["data"]["files"] if not file["extra"]),
                 dataset_split="test",
                 metric_type=kind,
                 metric_name=measure.replace("_", " "),

@@ -54,7 +54,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
         raise FinetuneError(f"the baseline {TRAINER_DEFAULTS} needs one process: leave it out under torchrun")
 
     if first:
-        digests = [splits.sha256(path) for path in settings.data]
+        digests = [splits.sha256(path) for path in settings.files]
         identity = {**asdict(settings), "base": base, "sha256": digests, "processes": arguments.world_size}
         resumption.claim(work, json.loads(json.dumps(identity, default=str)))
         resumption.once(

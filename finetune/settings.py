@@ -39,7 +39,7 @@ def parse_routes(text: str) -> Routes:
 
 
 def _flag(default: Any, help_: str, **argparse_options: Any) -> dict[str, Any]:
-    if default is not None:
+    if default not in (None, []):
         help_ += " (default: %(default)s)"
     return {"default": default, "help": help_, **argparse_options}
 
@@ -91,6 +91,16 @@ class Settings:
             required=True,
         )
     )
+    extra_data: list[Path] = field(
+        metadata=_flag(
+            [],
+            "more such files, of comments of another kind, to train on alone: none of them is in the "
+            "validation or the test split; they help where there is little --data",
+            type=Path,
+            nargs="+",
+            metavar="FILE",
+        )
+    )
     output: Path = field(
         metadata=_flag(
             None,
@@ -136,7 +146,8 @@ class Settings:
     limit: int | None = field(
         metadata=_flag(
             None,
-            "use N comments, drawn evenly from all files; for a quick try (all are read)",
+            "use N comments, drawn evenly from all files, and N of --extra-data; for a quick try (all are "
+            "read)",
             **_COUNT,
         )
     )
@@ -177,6 +188,11 @@ class Settings:
             metavar="N",
         )
     )
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that are read, those of `extra_data` last."""
+        return [*self.data, *self.extra_data]
 
 
 def command_line(settings: Settings) -> str:

@@ -56,19 +56,27 @@ def prepare(
     """Write `{train,validation,test}.arrow` (input_ids, labels, length, text, slice).
 
     Returns what `training.json` tells of the data: files with rows, broken rows and SHA-256 (the digests
-    given), duplicates, the sizes of the splits, and how many comments have which label. Raises DataError when
-    a file cannot be read or a label has too few comments.
+    given), duplicates, the sizes of the splits, how many of the train split are extra, and how many of the
+    others have which label. Raises DataError when a file cannot be read or a label has too few comments.
     """
     rows, record = _read(settings, digests, directory / "rows")
     hashes = rows.data.column("hash").to_numpy()
     labels = pc.fill_null(pc.index_in(rows.data.column("label"), pa.array(settings.labels)), -1).to_numpy()
     usable = np.flatnonzero(pc.is_null(rows.data.column("problem")).to_numpy())
-    kept = usable[distinct(hashes[usable], labels[usable])]
-    record["duplicates"] = len(usable) - len(kept)
+    is_extra = rows.data.column("file").to_numpy()[usable] >= len(settings.data)
+    kept, extra = (
+        of_kind[distinct(hashes[of_kind], labels[of_kind])]
+        for of_kind in (usable[~is_extra], usable[is_extra])
+    )
+    # The splits are what they would be without the extra comments, none of which is in two places.
+    extra = extra[~np.isin(hashes[extra], hashes[kept])]
+    record["duplicates"] = len(usable) - len(kept) - len(extra)
     if settings.limit is not None:
-        kept = kept[np.argsort(hashes[kept])[: settings.limit]]
-    parts = split(hashes[kept], labels[kept], settings.labels)
+        kept, extra = (part[np.argsort(hashes[part])[: settings.limit]] for part in (kept, extra))
+    parts = {name: kept[part] for name, part in split(hashes[kept], labels[kept], settings.labels).items()}
+    parts["train"] = np.concatenate([parts["train"], extra])
     record["splits"] = {name: len(part) for name, part in parts.items()}
+    record["extra"] = len(extra)
     record["labels"] = dict(
         zip(settings.labels, np.bincount(labels[kept], minlength=len(settings.labels)).tolist(), strict=True)
     )
@@ -79,9 +87,7 @@ def prepare(
     )
     for name, part in parts.items():
         # In file order, so that the texts are read from disk in one sweep.
-        comments = rows.select(
-            np.sort(kept[part]), indices_cache_file_name=str(directory / f"{name}.indices")
-        )
+        comments = rows.select(np.sort(part), indices_cache_file_name=str(directory / f"{name}.indices"))
         _tokenise(comments, settings.labels, tokenizer, window, directory / f"{name}.arrow")
     return record
 
@@ -153,7 +159,7 @@ def sha256(path: Path) -> str:
 def _read(settings: Settings, digests: list[str], cache: Path) -> tuple[Dataset, dict[str, Any]]:
     """Every row of the files as Arrow, and the counts of the rows and of what is broken in them."""
     nothing = DataError(
-        f"no usable row in {', '.join(map(str, settings.data))}: "
+        f"no usable row in {', '.join(map(str, settings.files))}: "
         "check that these are the right files, and --text-column, --label-column and --labels"
     )
     try:
@@ -172,8 +178,13 @@ def _read(settings: Settings, digests: list[str], cache: Path) -> tuple[Dataset,
         raise nothing from None
     tallies = rows.data.table.group_by(["file", "problem"]).aggregate([([], "count_all")]).to_pylist()
     files = [
-        {"name": path.name, "sha256": digest, **_counts(number, path, tallies)}
-        for number, (path, digest) in enumerate(zip(settings.data, digests, strict=True))
+        {
+            "name": path.name,
+            "extra": number >= len(settings.data),
+            "sha256": digest,
+            **_counts(number, path, tallies),
+        }
+        for number, (path, digest) in enumerate(zip(settings.files, digests, strict=True))
     ]
     broken = sum(sum(file["broken"].values()) for file in files)
     if broken == len(rows):
@@ -192,7 +203,7 @@ def _counts(number: int, path: Path, tallies: list[dict[str, Any]]) -> dict[str,
 
 def _examples(settings: Settings) -> Iterator[dict[str, Any]]:
     key = str(settings.seed).encode()
-    for number, path in enumerate(settings.data):
+    for number, path in enumerate(settings.files):
         rows = read_rows(
             path,
             text_column=settings.text_column,

@@ -73,12 +73,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "slice_column": "product_category",
         "data": {
             "files": [
-                {"name": "a & b.tsv", "rows": 2508, "broken": {"no text": 3}, "sha256": "0123456789abcdef"}
+                {
+                    "name": name,
+                    "extra": name == "more.csv",
+                    "rows": 1254,
+                    "broken": {"no text": 3},
+                    "sha256": "0123456789abcdef",
+                }
+                for name in ("a & b.tsv", "more.csv")
             ],
             "rows": 2508,
-            "broken": 3,
-            "duplicates": 5,
+            "broken": 6,
+            "duplicates": 2,
             "splits": {"train": 2000, "validation": 200, "test": 300},
+            "extra": 400,
             "labels": dict.fromkeys(LABELS, 500),
         },
         "measures": measures,
@@ -199,7 +207,9 @@ def test_every_part_is_there(checkpoint: Path) -> None:
         assert f'id="{part}"' in html
     assert f"{100 * record['measures']['accuracy']:.1f} %" in html
     assert "product_category: Garden &amp; home" in html
-    assert "5 duplicates were left out" in html
+    assert "2 duplicates were left out" in html
+    assert "more.csv (extra)" in html
+    assert "Trained on 2,000, of which 400" in html
     assert "<pre>python -m finetune --data &#39;a &amp; b.tsv&#39;" in html
     assert "(below 1 % missed)" in html
     assert html.count("<footer>labelled") == page.WRONG
@@ -220,6 +230,9 @@ def test_the_card(checkpoint: Path) -> None:
     header = card.split("---\n")[1]
     assert "pipeline_tag: text-classification" in header
     assert f"value: {record['measures']['accuracy']:.4f}".rstrip("0") in header
+    assert "a & b.tsv" in header
+    assert "more.csv" not in header
+    assert "2,000 comments, 400 of them from files that were neither tuned nor tested on, after" in card
     assert "## Intended use" in card
     assert "## Limits" in card
     assert f"| accuracy | {record['measures']['accuracy']:.3f} |" in card

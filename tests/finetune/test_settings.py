@@ -51,7 +51,9 @@ def test_wrong_values(flags: tuple[str, str], said: str, capsys: pytest.CaptureF
 def test_the_command_can_be_given_again() -> None:
     """The command line of a run's settings gives the same settings, and names only what is no default."""
     flags = "--labels a,b --routes x:a;y:b --seed 7 --baselines majority --headline-column h --limit 9"
-    settings = parse_settings([*GIVEN, *flags.split(), "--text-column", "a text"])
+    settings = parse_settings(
+        [*GIVEN, *flags.split(), "--text-column", "a text", "--extra-data", "b.csv", "c.tsv"]
+    )
     command = shlex.split(command_line(settings))
     assert command[:3] == ["python", "-m", "finetune"]
     assert parse_settings(command[3:]) == settings

@@ -30,7 +30,8 @@ def prepare(
         folder.mkdir()
         chosen = settings(file, tmp_path / "unused", *flags)
         tokenizer = base_model.load_tokenizer(tiny_bert)
-        return splits.prepare(chosen, [splits.sha256(file)], tokenizer, Window(16, 4), folder), folder
+        digests = [splits.sha256(path) for path in chosen.files]
+        return splits.prepare(chosen, digests, tokenizer, Window(16, 4), folder), folder
 
     return run
 
@@ -38,6 +39,11 @@ def prepare(
 def tokens(folder: Path) -> dict[str, set[tuple[int, ...]]]:
     """The different token sequences of each split."""
     return {name: {tuple(ids) for ids in split["input_ids"]} for name, split in splits.load(folder).items()}
+
+
+def texts(folder: Path) -> dict[str, list[str]]:
+    """The comments of each split."""
+    return {name: list(split["text"]) for name, split in splits.load(folder).items()}
 
 
 def test_split_is_stratified(prepare: Any, comments: Any) -> None:
@@ -100,6 +106,33 @@ def test_limit_draws_from_the_whole_file(prepare: Any, comments: Any) -> None:
     texts = list(splits.load(folder)["test"]["text"])
     places = [text for _, text in rows]
     assert max(places.index(text) for text in texts) > 500
+
+
+@pytest.fixture
+def extra_file(tmp_path: Path, comments: Any, write_reviews: Callable[[Path, Comments], Path]) -> Path:
+    """A file of 40 comments, one of them twice, and of 30 that `comments(300)` has as well."""
+    rows = comments(40, seed=1)
+    return write_reviews(tmp_path / "extra.tsv", [*rows, rows[0], *comments(300)[:30]])
+
+
+def test_extra_comments_are_trained_on_alone(prepare: Any, comments: Any, extra_file: Path) -> None:
+    """Each different extra comment is added to the train split; nothing else is changed by them."""
+    rows = comments(300)
+    before, without = prepare(rows)
+    record, folder = prepare(rows, "--extra-data", str(extra_file), name="b")
+    parts, others = texts(folder), texts(without)
+
+    assert (parts["validation"], parts["test"]) == (others["validation"], others["test"])
+    assert sorted(parts["train"]) == sorted([*others["train"], *(text for _, text in comments(40, seed=1))])
+    assert (record["extra"], record["duplicates"], record["labels"]) == (40, 31, before["labels"])
+    assert record["splits"] == before["splits"] | {"train": 280}
+    assert [file["extra"] for file in record["files"]] == [False, True]
+
+
+def test_limit_is_one_of_the_extra_comments_too(prepare: Any, comments: Any, extra_file: Path) -> None:
+    """With a limit no more extra comments than others are used."""
+    record, _ = prepare(comments(300), "--limit", "30", "--extra-data", str(extra_file))
+    assert (record["extra"], record["splits"]["train"]) == (30, 50)
 
 
 def test_held_out_splits_have_a_limit() -> None:

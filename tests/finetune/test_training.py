@@ -161,6 +161,7 @@ def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> No
         "files": [
             {
                 "name": "reviews.tsv",
+                "extra": False,
                 "sha256": splits.sha256(reviews),
                 "rows": 302,
                 "broken": {"label not one of the labels": 1},
@@ -170,6 +171,7 @@ def test_the_record_tells_what_was_done(finished: Finished, reviews: Path) -> No
         "broken": 1,
         "duplicates": 1,
         "splits": {"train": 240, "validation": 30, "test": 30},
+        "extra": 0,
         "labels": dict.fromkeys("12345", 60),
     }
     assert record["hyperparameters"]["epochs"] == 12

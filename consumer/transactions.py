@@ -210,11 +210,16 @@ class TransactionalProducer:
         if self._producer is None:
             return
         producer, self._producer = self._producer, None
-        try:
-            producer.close(timeout=0)
-        except KafkaError:
-            # close() flushes first and gives up there if records are pending, with its thread still running.
-            producer._sender.force_close()
+        let_go(producer)
+
+
+def let_go(producer: KafkaProducer) -> None:
+    """Close a producer at once, whatever it has not sent yet."""
+    try:
+        producer.close(timeout=0)
+    except KafkaError:
+        # close() flushes first and gives up there if records are pending, with its thread still running.
+        producer._sender.force_close()
 
 
 def _refused(outgoing: Sequence[Outgoing], errors: Mapping[int, KafkaError]) -> dict[int, str]:

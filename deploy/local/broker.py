@@ -275,16 +275,24 @@ class Broker:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        """Whether the broker lists itself in the cluster's metadata: from then on it takes any request."""
+        """Whether the broker lists itself in the cluster's metadata: from then on it takes any request.
+
+        Not so another broker that was faster to take the port.
+        """
         with contextlib.suppress(OSError):
             socket.create_connection((HOST, self.port), timeout=1).close()
             with _quiet_kafka(), contextlib.suppress(KafkaError):
                 admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers, bootstrap_timeout_ms=2000)
                 try:
-                    return bool(admin.describe_cluster()["brokers"])
+                    cluster = admin.describe_cluster()
+                    return bool(cluster["brokers"]) and cluster["cluster_id"] == self._cluster_id()
                 finally:
                     admin.close()
         return False
+
+    def _cluster_id(self) -> str:
+        properties = (self.directory / "data" / "meta.properties").read_text(encoding="utf-8").splitlines()
+        return next(line.partition("=")[2] for line in properties if line.startswith("cluster.id="))
 
 
 @contextlib.contextmanager
@@ -309,9 +317,10 @@ def free_port() -> int:
     """A port nobody listens on, below those that outgoing connections get.
 
     The kernel hands out ports from 32768 up as sources: while the broker restarts, a client's own attempt to
-    reconnect could be given the broker's port and keep it.
+    reconnect could be given the broker's port and keep it. Not drawn from `random` as it is, since programs
+    that seed it alike, as fine-tuning does, would all draw the same ports.
     """
-    for port in random.sample(range(20000, 32768), 100):
+    for port in random.SystemRandom().sample(range(20000, 32768), 100):
         with contextlib.suppress(PortTaken):
             _require_free(port)
             return port

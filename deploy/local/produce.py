@@ -11,6 +11,7 @@ import orjson
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.producer.future import FutureRecordMetadata
 
+from consumer.transactions import let_go
 from deploy.local.errors import TopicsMissing
 from finetune.data import TEXT_COLUMN, read_rows
 
@@ -92,7 +93,7 @@ class Sender:
 
     def close(self) -> None:
         """Drop what is not sent yet and leave."""
-        self._producer.close(timeout=0)
+        let_go(self._producer)
 
 
 def _require_topic(bootstrap_servers: str, topic: str) -> None:

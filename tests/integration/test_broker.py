@@ -1,6 +1,7 @@
 """The local broker is a real one, and leaves nothing behind."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from kafka.errors import MessageSizeTooLargeError
 
-from deploy.local.broker import Broker
+from deploy.local.broker import Broker, free_port
 from deploy.local.errors import BrokerDied, JavaCannotStart, PortTaken
 from tests.integration.conftest import Kafka, Message
 
@@ -91,6 +92,25 @@ def test_taken_port_is_named() -> None:
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=f"Port {port} on 127.0.0.1 is taken .* choose another port"):
             Broker(port).start()
+
+
+def test_faster_broker_on_its_port_is_not_taken_for_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When another Kafka is faster than ours on a port, the port is taken, though a broker answers there."""
+    monkeypatch.setattr("deploy.local.broker._require_free", lambda port: None)
+    with pytest.raises(PortTaken, match=f"Port {broker.port} on"), Broker(broker.port):
+        pass
+
+
+def test_ports_are_chosen_whatever_the_seed() -> None:
+    """Two programs that seed `random` alike are given different ports."""
+    chosen = []
+    for _ in range(2):
+        random.seed(0)
+        chosen.append([free_port() for _ in range(3)])
+
+    assert chosen[0] != chosen[1]
 
 
 def test_broker_shares_no_terminal_with_its_parent(broker: Broker) -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from deploy.local.__main__ import main
 from deploy.local.broker import Broker
 from deploy.local.errors import DemoFailed, TopicsMissing
+from deploy.local.produce import Comment, Sender
 from deploy.local.routed import Routed, RoutedTopics
 from deploy.local.service import ConsumerProcess
 from deploy.local.stream import BAD, stream
@@ -190,6 +191,20 @@ def test_demo_counts_every_comment_out(broker: Broker, tiny_bundle: Path, tmp_pa
     assert account.came["dead-letter"] == len(BAD)
     assert [result.comments for result in results] == [10 + len(BAD), 10]
     assert all(0 < result.p50 <= result.p99 for result in results)
+
+
+def test_sender_whose_broker_is_gone_closes(prefix: str) -> None:
+    """Closing a sender that cannot send any more raises nothing, which would hide why it is closed."""
+    comment = Comment(b"1", b'{"text": "late"}')
+    with Broker() as broker:
+        Kafka(broker.bootstrap_servers).create_topics(f"{prefix}comments")
+        sender = Sender(broker.bootstrap_servers, f"{prefix}comments")
+        sender.send([comment])
+        sender.flush()
+        broker.kill()
+        sender.send([comment])
+
+        sender.close()
 
 
 def test_consumer_that_ends_is_told(broker: Broker, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.deploy.kubernetes.rendering import DIRECTORY, Object, only
 from tests.readme import MEASURED
 
 TEXT = (DIRECTORY.parent / "README.md").read_text()
+README = DIRECTORY.parents[1] / "README.md"
 INPUTS = ("yours", "its limit", "measured")
 SIGNS = {ord("\N{MULTIPLICATION SIGN}"): "*", ord("\N{DIVISION SIGN}"): "/"}
 # Between two runs of the benchmark on one machine.
@@ -53,7 +54,7 @@ def test_sizing_is_what_its_formulas_give(index: int) -> None:
 
 
 def test_sizing_starts_from_what_was_measured() -> None:
-    """What the table calls measured is about what the benchmark's report says, but for the GPU's column."""
+    """What the table calls measured is about what the README says of a CPU and of a GPU."""
     report = (MEASURED / "report.md").read_text()
 
     def measured(pattern: str) -> float:
@@ -73,7 +74,11 @@ def test_sizing_starts_from_what_was_measured() -> None:
     for index in range(4):
         assert column(index)["W"] == pytest.approx(number(found[1]), rel=ABOUT)
         assert column(index)["o"] == pytest.approx(number(found[2]), rel=ABOUT)
-    assert "*m* of the last column is made up" in TEXT
+    gpu = README.read_text().partition("### On a GPU")[2]
+    tokens_there, most = (re.search(part, gpu) for part in (r"reviews of (\d+) tokens", r"([\d,]+) with two"))
+    assert tokens_there
+    assert most
+    assert column(3)["m"] == pytest.approx(number(tokens_there[1]) * number(most[1]), rel=ABOUT)
 
 
 def test_a_label_adds_about_as_much_as_the_sizing_says() -> None:

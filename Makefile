@@ -16,8 +16,7 @@ help: ## list the targets
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "urgency-router needs Python 3.11 or newer; set PYTHON=python3.11 (this is " + sys.version.split()[0] + ")")'
 	$(PYTHON) -m venv .venv
-	@# Python compiles what it imports, and pip would compile all there is.
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt \
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt \
 		--editable '.[email,finetune,export,local,traces,test,check]'
 	@touch $@
 

@@ -23,7 +23,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## train, export and route a few hundred comments through a real Kafka; DATA=FILE streams yours
 	@$(BIN)/python -m deploy.local demo $(if $(DATA),--data '$(DATA)')
 
-test: $(INSTALLED) ## run all tests, those against a real Kafka included
+.cache/java.aot: $(INSTALLED)
+	-@$(BIN)/python -m tests.java_cache $@
+
+test: $(INSTALLED) .cache/java.aot ## run all tests, those against a real Kafka included
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and count; SEED=N draws the same again

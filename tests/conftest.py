@@ -11,6 +11,10 @@ import pytest
 
 # Before torch is imported: on models this small a second thread only spins, worst on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What `make test` had Java write: a broker then starts in half the time.
+_JAVA_CACHE = Path(__file__).parents[1] / ".cache" / "java.aot"
+if _JAVA_CACHE.exists():
+    os.environ.setdefault("JDK_JAVA_OPTIONS", f'"-XX:AOTCache={_JAVA_CACHE}"')
 # A shell starts what it puts in the background deaf to Ctrl-C, and whatever the tests start would be so too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

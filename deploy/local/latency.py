@@ -14,12 +14,14 @@ Buckets = Mapping[float, float]
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """The status and body of a page of the consumer on this machine; raises OSError if nobody answers."""
+    """The status and body of a page of the consumer on this machine; raises OSError without an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"the answer broke off: {error!r}") from error
     finally:
         connection.close()
 

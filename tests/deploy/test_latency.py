@@ -1,6 +1,8 @@
 """Delays are read from /metrics as Prometheus would read them."""
 
 import math
+import socket
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -53,3 +55,20 @@ def test_difference_of_two_readings_is_what_came_between() -> None:
 
     assert latency.since(before, after) == {1.0: 0.0, INFINITE: 4.0}
     assert latency.since({}, after) == after
+
+
+def test_answer_that_breaks_off_is_an_oserror() -> None:
+    """A consumer that ends in the middle of its answer gives an OSError, as one that gives none."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 30\r\n\r\n")
+
+        consumer = threading.Thread(target=answer)
+        consumer.start()
+        with pytest.raises(OSError, match="broke off"):
+            latency.get(server.getsockname()[1], "/readyz")
+        consumer.join()

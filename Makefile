@@ -27,7 +27,7 @@ demo: $(INSTALLED) ## train, export and route a few hundred comments through a r
 	-@$(BIN)/python -m tests.java_cache $@
 
 test: $(INSTALLED) .cache/java.aot ## run all tests, those against a real Kafka included
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(INSTALLED) ## let faults strike a cluster of three for 45 minutes and count; SEED=N draws the same again
 	$(BIN)/python -m tests.integration.faults $(if $(SEED),--seed $(SEED))
@@ -62,4 +62,4 @@ audit: ## ask PyPI whether a pinned package has known holes; needs the network
 	.cache/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean: ## delete the environment, the demo's model and all caches
-	rm -rf .venv .demo .bench .cache/audit .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .demo .bench .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

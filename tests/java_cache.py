@@ -1,4 +1,4 @@
-"""Keep what Java makes of Kafka's classes, for brokers that start in half the time: the tests start a hundred.
+"""Keep what Java makes of Kafka's classes: the brokers of the tests then start in half the time.
 
     python -m tests.java_cache FILE
 
@@ -13,13 +13,14 @@ from pathlib import Path
 import psutil
 
 from deploy.local.broker import Broker
+from deploy.local.errors import LocalError
 from tests.integration.conftest import Kafka, Message
 
 WRITING_SECONDS = 120.0  # 9 s on two idle cores
 
 
 def main(file: Path) -> None:
-    """Let one broker run for it; raises SystemExit if Java writes nothing."""
+    """Let one broker run for it; raises LocalError, and SystemExit if Java writes nothing."""
     file.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(data_directory=Path(directory))
@@ -38,4 +39,7 @@ def main(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except LocalError as error:
+        raise SystemExit(str(error)) from error

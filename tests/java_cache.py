@@ -21,6 +21,7 @@ WRITING_SECONDS = 120.0  # 9 s on two idle cores
 
 def main(file: Path) -> None:
     """Let one broker run for it; raises LocalError, and SystemExit if Java writes nothing."""
+    print("Java keeps what it makes of Kafka's classes: once, some 20 seconds", flush=True)
     file.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(data_directory=Path(directory))

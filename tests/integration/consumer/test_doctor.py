@@ -170,7 +170,9 @@ def test_it_disturbs_no_running_consumer(
     assert transactions_and_groups(kafka) == before
     assert len(kafka.read(*consumer.outputs, count=2)) == 2
     assert consumer.stop() == 0
-    assert not [line for line in consumer.raw_log() if '"level":"info"' not in line]
+    unwell = [line for line in consumer.raw_log() if '"level":"info"' not in line]
+    # On a busy machine kafka-python warns of its own pace.
+    assert [line for line in unwell if '"logger":"kafka.net.selector"' not in line] == []
 
 
 def transactions_and_groups(kafka: Kafka) -> tuple[set[tuple[str, Any]], set[str]]:

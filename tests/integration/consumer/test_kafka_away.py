@@ -52,7 +52,7 @@ def start(kafka: Kafka, tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[
 
     def start_one(prefix: str) -> Consumer:
         arguments = ["--stall-seconds", str(STALL_SECONDS), "--max-batch-messages", "500"]
-        # Nobody is killed here, and who is thrown out for a slow heartbeat says other words.
+        # Nobody is killed here, and who is thrown out for a slow heartbeat tells nothing of a silent Kafka.
         arguments += ["--session-timeout-seconds", "30"]
         consumer = Consumer(kafka, tiny_bundle, prefix, tmp_path / f"{prefix}log", *arguments)
         started.append(consumer)

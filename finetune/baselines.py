@@ -22,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from finetune import base_model, training
+from finetune import alike, base_model, training
 from finetune.evaluation import Probabilities, measure, probabilities_of
 from finetune.settings import TRAINER_DEFAULTS, Settings
 
@@ -74,7 +74,9 @@ def _words(train: Dataset, test: Dataset) -> Probabilities:
 def _frozen(train: Dataset, test: Dataset, base: Path, tokenizer: PreTrainedTokenizerBase) -> Probabilities:
     """Logistic regression on what the pretrained model makes of a comment, on average over its tokens."""
     device = base_model.device()
-    encoder = AutoModel.from_pretrained(base, local_files_only=True, dtype=torch.float32).to(device).eval()
+    encoder = AutoModel.from_pretrained(base, local_files_only=True, dtype=torch.float32)
+    alike.merge(encoder, tokenizer)
+    encoder.to(device).eval()
     pad: Any = DataCollatorWithPadding(tokenizer)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=ROUNDS))
     model.fit(_encode(train, encoder, pad, device), train["labels"])
@@ -110,8 +112,10 @@ def _trainer_defaults(
         report_to="none",
         disable_tqdm=True,
     )
+    model = base_model.load_classifier(base, settings.labels)
+    alike.merge(model, tokenizer)
     trainer = Trainer(
-        model=base_model.load_classifier(base, settings.labels),
+        model=model,
         args=arguments,
         train_dataset=splits["train"],
         data_collator=DataCollatorWithPadding(tokenizer),

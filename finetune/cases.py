@@ -58,6 +58,19 @@ _PLACES = (
     "Lyon Istanbul Manila Oslo Detroit Tehran Madrid Bogota Kyiv Perth Shanghai Leeds Algiers Prague Hanoi"
 )
 PLACES = _PLACES.split()
+# Some that `finetune.alike` does not list, so that what a model makes of them is what it has learnt.
+_UNLISTED_NAMES = (
+    "Anneke Bertil Chayton Dagny Eirlys Ffion Gwydion Hinemoa Isaura Jorild Keoni Lwazi Maelys Nayara "
+    "Ottoline Parisa Quirin Rimsha Saskia Takumi Ugochi Vesna Wiremu Xhesika Ylva Zofia Thandeka Ishaan "
+    "Bronagh Mireia"
+)
+UNLISTED_NAMES = _UNLISTED_NAMES.split()
+_UNLISTED_PLACES = (
+    "Alkmaar Bendigo Chiclayo Durres Esbjerg Falun Gifu Hilo Ibague Jaffna Kisumu Latina Mwanza Nakuru "
+    "Ostend Pelotas Quimper Rovaniemi Sligo Tralee Umea Vantaa Whangarei Xalapa Ystad Zwolle Hobro Turpan "
+    "Waco Yakima"
+)
+UNLISTED_PLACES = _UNLISTED_PLACES.split()
 # The templates put verbs into a form that all of them take.
 PRONOUNS = (
     {"he": "he", "him": "him", "his": "his"},
@@ -184,19 +197,11 @@ def capabilities() -> tuple[Capability, ...]:
     draw = random.Random(SEED)  # noqa: S311 nothing secret
     comments = _comments(draw)
     return (
-        Capability(
-            "names swapped", _swapped(WITH_NAME, [{"name": name} for name in NAMES], draw), required=True
-        ),
-        Capability(
-            "places swapped",
-            _swapped(WITH_PLACE, [{"place": place} for place in PLACES], draw),
-            required=True,
-        ),
-        Capability(
-            "pronouns swapped",
-            _swapped(WITH_PRONOUN, PRONOUNS, draw),
-            required=True,
-        ),
+        Capability("names swapped", _swapped(WITH_NAME, _each("name", NAMES), draw), required=True),
+        Capability("places swapped", _swapped(WITH_PLACE, _each("place", PLACES), draw), required=True),
+        Capability("pronouns swapped", _swapped(WITH_PRONOUN, PRONOUNS, draw), required=True),
+        Capability("unlisted names swapped", _swapped(WITH_NAME, _each("name", UNLISTED_NAMES), draw)),
+        Capability("unlisted places swapped", _swapped(WITH_PLACE, _each("place", UNLISTED_PLACES), draw)),
         Capability("typos", _changed(comments, lambda text: _with_typos(text, draw))),
         Capability("a neutral sentence added", _changed(comments, lambda text: _with_neutral(text, draw))),
         Capability("ALL CAPS", _changed(comments, str.upper)),
@@ -213,6 +218,10 @@ def _comments(draw: random.Random) -> list[str]:
     with resources.as_file(resources.files("finetune") / "sample" / "comments.tsv") as path:
         texts = [row.text for row in read_rows(path, text_column=TEXT_COLUMN)]
     return draw.sample(texts, PAIRS)
+
+
+def _each(slot: str, words: Iterable[str]) -> list[dict[str, str]]:
+    return [{slot: word} for word in words]
 
 
 def _swapped(templates: Sequence[str], fillings: Sequence[dict[str, str]], draw: random.Random) -> list[Pair]:

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
 from consumer.window import Window
 from finetune import (
+    alike,
     base_model,
     baselines,
     behaviour,
@@ -47,6 +48,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     max_length = min(settings.max_length, base_model.load_config(base).max_position_embeddings)
     window = Window(max_length, round(max_length * TAIL_SHARE))
     tokenizer = base_model.load_tokenizer(base)
+    alike.add(tokenizer)
     work = (settings.output / ".work").resolve()
     arguments = training.training_arguments(settings, work / "trainer", progress_bar)
     first = arguments.process_index == 0
@@ -65,6 +67,7 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
     set_seed(settings.seed)
     data = splits.load(work / "data")
     model = base_model.load_classifier(base, settings.labels)
+    alike.merge(model, tokenizer)
     trainer = training.make_trainer(arguments, model, tokenizer, data, window)
     training.train(trainer, work / "trainer")
 

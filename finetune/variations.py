@@ -1,11 +1,10 @@
-"""Training comments with a sentence about somebody added, or with other pronouns: neither is to matter.
+"""Training comments with a sentence added about somebody or some place, which are not to matter.
 
-Counterfactual data augmentation: Lu et al. 2020, "Gender Bias in Neural Natural Language Processing". Reviews
-hold few names, and what a model makes of one is chance otherwise. Sentences, names and places are others than
-in `finetune.cases`, which measures what has come of it.
+Counterfactual data augmentation: Lu et al. 2020, "Gender Bias in Neural Natural Language Processing". Names
+and places are others than in `finetune.alike`, which a model cannot tell apart anyway, and they and the
+sentences others than in `finetune.cases`, which measures what has come of it.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,24 +17,22 @@ from consumer.window import Window
 from finetune.tokenising import token_ids
 
 INSERTED = 0.3  # share of comments that get a sentence
-EXCHANGED = 0.5  # share of comments in which every pronoun is exchanged
 
 _NAMES = (
-    "Anna Peter Kofi Mei Elena Diego Amina Jack Anjali Chidi Sakura Freja Omar Louise Ivan Yasmin Daniel "
-    "Ngozi Javier Ruth Arjun Malik Sarah Hassan Lucia Sipho Jean Rosa Erik Patricia Kevin Fatou Hiro Zeynep "
-    "Tariq Bianca Oleg Nia Paulo Greta Andrew Lin Keisha Mohan Astrid Babajide Teresa Cheng Zanele Viktor "
-    "Ana Robert Imani Sanjay Camille Stefan Adaeze Luis Noor Helen Darius Xin Marta Abdul Linda Tunde Kenji "
-    "Paula Igor Shreya Ali Julie Kwabena Ines Michael Aaliyah Bo Valentina Youssef Karen Rahul Siobhan "
-    "Manuel Latoya Jun Elif David Nadia Andrei Grace Farid"
+    "Grace Mark Will Hope Rose Jack Faith Joy Lily Ruby Miles Grant Dawn Holly Iris Max Pat Bill Sue "
+    "Penny Daisy Amber Crystal Chase Guy Rich Drew Angel Christian Summer Aurelius Bahar Branwen Chukwuma "
+    "Dilshad Dusan Eszter Fikret Folasade Gintaras Gyongyi Hrvoje Ilinca Ixchel Jolanta Kalani Kamaria "
+    "Lamiaa Lerato Lubomir Makena Mandla Marisela Mehwish Nazanin Nomsa Oyelaran Pranav Purnima Quetzal "
+    "Rasheeda Rukmini Sunniva Tadeusz Temitope Thulani Ulises Vaibhav Wambui Xolani Yamileth Yevheniya "
+    "Zdenek Zivile"
 )
 _PLACES = (
-    "Paris Accra Delhi Boston Vienna Tunis Montreal Krakow Kampala Kyoto Quito Cork Lahore Busan Dallas "
-    "Nice Ankara Cebu Bergen Cleveland Baghdad Seville Cali Odessa Sydney Beijing York Oran Brno Saigon "
-    "Rome Kano Chennai Denver Hamburg Rabat Calgary Gdansk Kigali Nagoya Santiago Galway Multan Incheon "
-    "Phoenix Lille Izmir Davao Malmo Tampa"
+    "Bath Reading Cork Nice Turkey Derby Queens Hull Mobile Buffalo Cologne Aarau Bacolod Bydgoszcz "
+    "Chimoio Drogheda Eskilstuna Francistown Gjirokaster Guwahati Hamamatsu Iquitos Jyvaskyla Kaohsiung "
+    "Kecskemet Limassol Lubumbashi Mbombela Oaxaca Paramaribo Pietermaritzburg Queretaro Ruse Scunthorpe "
+    "Sundsvall Szolnok Tongeren Ushuaia Varanasi Wodonga Yamoussoukro Zenica"
 )
 NAMES, PLACES = _NAMES.split(), _PLACES.split()
-_PEOPLE = (("he", "him", "his"), ("she", "her", "her"), ("they", "them", "their"))
 SENTENCES = (
     "{name} was there when I opened it.",
     "I read this out to {name}.",
@@ -57,27 +54,17 @@ SENTENCES = (
     "I am from {place}.",
     "They sent it by way of {place}.",
     "I had ordered it to {place}.",
-    "A friend was with me, and {he} read the manual.",
-    "I showed it to a neighbour, and {he} asked where I got it.",
-    "My cousin has one too, as {he} told me.",
-    "A colleague helped me, since {he} had time.",
-    "There was a salesperson, and I spoke with {him} for a while.",
-    "A student lives with us, and I bought it with {him}.",
-    "My flatmate put it into {his} room.",
-    "An uncle of mine has written {his} name on it.",
-    "The person at the door said that {he} was new.",
-    "Somebody at work wanted to know what it was, so I told {him}.",
+    "A friend was with me, and she read the manual.",
+    "I showed it to a neighbour, and he asked where I got it.",
+    "My cousin has one too, as she told me.",
+    "A colleague helped me, since he had time.",
+    "There was a salesperson, and I spoke with her for a while.",
+    "A student lives with us, and I bought it with him.",
+    "My flatmate put it into her room.",
+    "An uncle of mine has written his name on it.",
+    "The person at the door said that she was new.",
+    "Somebody at work wanted to know what it was, so I told them.",
 )
-_PRONOUN = re.compile(r"\b(he|she|him|his|himself|hers?|herself)\b(?=( \w)?)", re.IGNORECASE)
-_EXCHANGES = {
-    "he": "she",
-    "she": "he",
-    "him": "her",
-    "his": "her",
-    "himself": "herself",
-    "herself": "himself",
-    "hers": "his",
-}
 
 
 class Varied(data.Dataset[dict[str, Any]]):
@@ -107,19 +94,8 @@ class Varied(data.Dataset[dict[str, Any]]):
 
 
 def varied(text: str, draw: np.random.Generator) -> str:
-    """Give a comment as it is, or with a sentence that says nothing of the matter, or with other pronouns."""
-    if draw.random() < EXCHANGED:
-        text = _PRONOUN.sub(_exchanged, text)
+    """Give a comment as it is, or with a sentence that says nothing of the matter."""
     if draw.random() < INSERTED:
-        he, him, his = draw.choice(_PEOPLE)
-        sentence = str(draw.choice(SENTENCES)).format(
-            name=draw.choice(NAMES), place=draw.choice(PLACES), he=he, him=him, his=his
-        )
+        sentence = str(draw.choice(SENTENCES)).format(name=draw.choice(NAMES), place=draw.choice(PLACES))
         text = f"{sentence} {text}" if draw.random() < 0.5 else f"{text} {sentence}"
     return text
-
-
-def _exchanged(found: re.Match[str]) -> str:
-    pronoun, before_a_word = found[1], found[2]
-    other = _EXCHANGES.get(pronoun.lower()) or ("his" if before_a_word else "him")
-    return other.capitalize() if pronoun[0].isupper() else other

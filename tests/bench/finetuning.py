@@ -11,7 +11,7 @@ from torch.utils.data import RandomSampler
 from transformers import TrainerCallback
 
 from consumer.window import Window
-from finetune import base_model, splits, training
+from finetune import alike, base_model, splits, training
 from finetune.settings import parse_settings
 from tests.bench import streams
 
@@ -34,6 +34,7 @@ def run(file: Path, directory: Path, *, steps: int, say: Say) -> list[Measured]:
     settings = parse_settings(["--data", str(file), "--output", str(directory / "checkpoint")])
     base = base_model.find(settings.base_model)
     tokenizer = base_model.load_tokenizer(base)
+    alike.add(tokenizer)
     folder = directory / "data"
     folder.mkdir()
     window = Window(settings.max_length)
@@ -47,6 +48,7 @@ def run(file: Path, directory: Path, *, steps: int, say: Say) -> list[Measured]:
         arguments.load_best_model_at_end = False
         torch.manual_seed(settings.seed)
         model = base_model.load_classifier(base, settings.labels)
+        alike.merge(model, tokenizer)
         trainer = training.make_trainer(arguments, model, tokenizer, data, window)
         if not grouped:
             trainer._get_train_sampler = lambda *_: RandomSampler(data["train"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumer.window import Window
-from finetune import base_model, baselines, splits
+from finetune import alike, base_model, baselines, splits
 from finetune.settings import BASELINES, Settings
 
 Measured = dict[str, dict[str, Any]]
@@ -26,6 +26,7 @@ def measure(
     rows = [row for row in comments(1000) if row[0] == "5"] + comments(400, seed=1)
     data = write_reviews(folder / "a.tsv", rows)
     tokenizer = base_model.load_tokenizer(tiny_bert)
+    alike.add(tokenizer)
     splits.prepare(settings(data, folder), ["0"], tokenizer, Window(32, 8), folder)
 
     def run(*names: str) -> Measured:

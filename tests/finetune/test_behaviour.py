@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from finetune import behaviour
+from finetune import alike, behaviour
 from finetune.behaviour import Outcome, check
-from finetune.cases import NAMES, PLACES, Pair, capabilities
+from finetune.cases import NAMES, PLACES, UNLISTED_NAMES, UNLISTED_PLACES, Pair, capabilities
 from finetune.evaluation import Probabilities
 
 LABELS = ("1", "2", "3", "4", "5")
@@ -34,6 +34,8 @@ def test_every_capability_has_cases() -> None:
     tried = capabilities()
     assert [one.name for one in tried] == [
         *SWAPS,
+        "unlisted names swapped",
+        "unlisted places swapped",
         "typos",
         "a neutral sentence added",
         "ALL CAPS",
@@ -45,6 +47,13 @@ def test_every_capability_has_cases() -> None:
     ]
     assert all(len(set(one.cases)) == len(one.cases) >= 40 for one in tried)
     assert capabilities() == tried
+
+
+def test_what_is_listed() -> None:
+    """The names and places that must not matter are listed ones; the others show what is learnt."""
+    assert {*NAMES} <= {*alike.NAMES}
+    assert {*PLACES} <= {*alike.PLACES}
+    assert not {*UNLISTED_NAMES, *UNLISTED_PLACES} & {*alike.NAMES, *alike.PLACES}
 
 
 def test_pairs_differ() -> None:

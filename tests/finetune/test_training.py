@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from pyarrow import parquet
 from scipy.special import log_softmax
@@ -193,6 +194,17 @@ def test_the_measures_are_the_saved_models(finished: Finished) -> None:
         ).logits
         right += model.config.id2label[int(logits.argmax())] == row["label"]
     assert right / len(test) == pytest.approx(finished.record["measures"]["accuracy"])
+
+
+def test_the_model_tells_no_name_from_another(finished: Finished) -> None:
+    """The checkpoint answers alike whoever is named, and whichever place."""
+    model = AutoModelForSequenceClassification.from_pretrained(finished.output, local_files_only=True)
+    tokenizer = Tokenizer.from_file(str(finished.output / "tokenizer.json"))
+    texts = [f"ba {name} be {place}" for name, place in (("Maria", "Lagos"), ("Min-jun", "New York"))]
+    ids = [tokenizer.encode(text).ids for text in texts]
+    assert ids[0] != ids[1]
+    one, other = model(input_ids=model.dummy_inputs["input_ids"].new(ids)).logits
+    torch.testing.assert_close(one, other)
 
 
 def test_held_out_comments_are_kept(finished: Finished) -> None:

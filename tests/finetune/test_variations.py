@@ -1,4 +1,4 @@
-"""Training comments with sentences about somebody, and with other pronouns."""
+"""Training comments with sentences about somebody or some place."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from datasets import Dataset
 
 from consumer.window import Window
-from finetune import base_model, cases
+from finetune import alike, base_model, cases
 from finetune.variations import NAMES, PLACES, SENTENCES, Varied, varied
 
 
@@ -26,39 +26,25 @@ class Draw:
         return among[0]  # type: ignore[index]
 
 
-@pytest.mark.parametrize(
-    ("text", "exchanged"),
-    [
-        ("He said she would call.", "She said he would call."),
-        ("I gave her the box.", "I gave his the box."),
-        ("I told her.", "I told him."),
-        ("his phone, her case, it is hers", "her phone, his case, it is his"),
-        ("the theme of history", "the theme of history"),
-    ],
-)
-def test_pronouns_are_exchanged(text: str, exchanged: str) -> None:
-    """He and she change places in all their forms; `her` before a word is taken for `his`."""
-    assert varied(text, Draw(True, False)) == exchanged  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(("before", "expected"), [(True, "{} It broke."), (False, "It broke. {}")])
 def test_sentence_is_added(before: bool, expected: str) -> None:
     """A sentence about somebody comes before the comment or after it."""
     sentence = SENTENCES[0].format(name=NAMES[0])
-    assert varied("It broke.", Draw(False, True, before)) == expected.format(sentence)  # type: ignore[arg-type]
+    assert varied("It broke.", Draw(True, before)) == expected.format(sentence)  # type: ignore[arg-type]
 
 
 def test_most_comments_stay_as_they_are() -> None:
-    """Of comments without a pronoun three in ten get a sentence."""
+    """Three comments in ten get a sentence."""
     draw = np.random.default_rng(0)
     changed = sum(varied("It broke.", draw) != "It broke." for _ in range(2000)) / 2000
     assert 0.27 < changed < 0.33
 
 
 def test_what_is_learnt_is_not_what_is_tried() -> None:
-    """No name, place or sentence is also one of those by which checkpoints are tried."""
+    """No name, place or sentence is also one of those by which checkpoints are tried, nor a listed one."""
     tried = " ".join([*cases.WITH_NAME, *cases.WITH_PLACE, *cases.WITH_PRONOUN, *cases.NEUTRAL])
-    assert not {*NAMES, *PLACES} & {*cases.NAMES, *cases.PLACES}
+    assert not {*NAMES, *PLACES} & {*cases.UNLISTED_NAMES, *cases.UNLISTED_PLACES}
+    assert not {*NAMES, *PLACES} & {*alike.NAMES, *alike.PLACES}
     assert not [sentence for sentence in SENTENCES if sentence in tried]
 
 

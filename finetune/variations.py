@@ -1,8 +1,7 @@
 """Training comments with a sentence added about somebody or some place, which are not to matter.
 
-Counterfactual data augmentation: Lu et al. 2020, "Gender Bias in Neural Natural Language Processing". Names
-and places are others than in `finetune.alike`, which a model cannot tell apart anyway, and they and the
-sentences others than in `finetune.cases`, which measures what has come of it.
+The names and places are not in `finetune.alike`, which a model cannot tell apart anyway. Neither they nor the
+sentences are in `finetune.cases`, which measures what has come of it.
 """
 
 from collections.abc import Sequence

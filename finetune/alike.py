@@ -1,6 +1,6 @@
 """Words that a model cannot tell apart, names and places above all: whom a comment is about must not count.
 
-Reviews hold few names, so what a model makes of each is chance. To it everybody listed here is called Alex,
+What a model makes of a name that it has hardly read is chance. To it everybody listed here is called Alex,
 every place is London, and he and she are they, so exchanging two of them changes nothing, by construction.
 Left out are names that are also words (Grace, Mark, Stella) or things (Mercedes).
 """

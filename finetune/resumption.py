@@ -1,6 +1,6 @@
 """The work directory: what an interrupted run leaves so that the same command goes on from there.
 
-arguments.json   what the run was told; another run must not go on with it
+arguments.json   what the run was told, and which version; another run must not go on with it
 data/            the tokenised splits and record.json, whole or absent
 trainer/         Trainer's checkpoints
 checkpoint/      the finished checkpoint before it moves into the output
@@ -26,8 +26,8 @@ def claim(work: Path, arguments: dict[str, Any]) -> None:
     changed = [name for name in arguments if before.get(name) != arguments[name]]
     if changed and last_checkpoint(work / "trainer"):
         raise FinetuneError(
-            f"{work} holds an interrupted run with other arguments ({', '.join(changed)}): "
-            "repeat its command to finish it, or delete that folder to start anew"
+            f"{work} holds an interrupted run that differs in {', '.join(changed)}: "
+            "finish it as it was begun, or delete that folder to start anew"
         )
     if changed:
         shutil.rmtree(work, ignore_errors=True)

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ def run(settings: Settings, *, progress_bar: bool = False) -> None:
 
     if first:
         digests = [splits.sha256(path) for path in settings.files]
-        identity = {**asdict(settings), "base": base, "sha256": digests, "processes": arguments.world_size}
+        identity = {
+            **asdict(settings),
+            "base": base,
+            "sha256": digests,
+            "processes": arguments.world_size,
+            "version": version("urgency-router"),
+        }
         resumption.claim(work, json.loads(json.dumps(identity, default=str)))
         resumption.once(
             work / "data", lambda folder: splits.prepare(settings, digests, tokenizer, window, folder)

@@ -70,6 +70,7 @@ class Ordeal(NamedTuple):
     marked_after_kill: bool
     terminated: subprocess.CompletedProcess[str]
     marked_after_termination: bool
+    other_version: str
     steps: int
     output: Path
 
@@ -107,9 +108,16 @@ def ordeal(
     last = resumption.last_checkpoint(trainer)
     assert last is not None
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetune.run.version", lambda _: "0.0.1")
+        with pytest.raises(FinetuneError) as refused:
+            run(settings(reviews, output, *FLAGS))
+
     run(settings(reviews, output, *FLAGS))
     steps = int(last.name.removeprefix("checkpoint-"))
-    return Ordeal(killed, marked_after_kill, terminated, marked_after_termination, steps, output)
+    return Ordeal(
+        killed, marked_after_kill, terminated, marked_after_termination, str(refused.value), steps, output
+    )
 
 
 def is_json(file: Path) -> bool:
@@ -362,6 +370,11 @@ def test_sigterm_saves_the_step_it_came_in(ordeal: Ordeal) -> None:
     """What was trained since the last epoch is in the checkpoint that SIGTERM leaves."""
     shown = [line for line in ordeal.terminated.stderr.splitlines() if line.startswith("step ")]
     assert ordeal.steps >= int(shown[-1].split()[1])
+
+
+def test_another_version_does_not_go_on(ordeal: Ordeal) -> None:
+    """What one version left interrupted, another one refuses to go on with, and says why."""
+    assert "an interrupted run that differs in version: finish it as it was begun" in ordeal.other_version
 
 
 def test_a_resumed_run_gives_the_same_model(ordeal: Ordeal, finished: Finished) -> None:

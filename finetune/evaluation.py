@@ -86,6 +86,7 @@ def measure(
         "macro_f1": macro_f1(predicted, labels, len(names)),
         **_ordinal(predicted, labels, names),
         **calibration(probabilities, labels),
+        "calibration_error_by_chance": calibration_error_by_chance(probabilities),
         "confusion": confusion_matrix(labels, predicted, labels=range(len(names))).tolist(),
         "urgency": _urgencies(probabilities, labels, names, routes),
     }

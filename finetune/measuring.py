@@ -23,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m finetune measure",
         description="Print how good checkpoints are as a Markdown table, of several the mean and the spread. "
-        "Without --data of the test split of each, with its baselines, as training.json has it.",
+        "Without --data of the test split of each, with its baselines, as training.json has it. Beside the "
+        "calibration error stands what a perfectly calibrated model would show on so few comments by chance.",
     )
     parser.add_argument(
         "checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="what `python -m finetune` wrote"
@@ -69,6 +70,7 @@ def table(runs: Sequence[Mapping[str, Measures]], urgency: str) -> str:
         "mean error": lambda one: one.get("mean_absolute_error"),
         "kappa": lambda one: one.get("quadratic_weighted_kappa"),
         "calibration error": lambda one: one["expected_calibration_error"],
+        "by chance": lambda one: one.get("calibration_error_by_chance"),
         "Brier": lambda one: one["brier_score"],
         f"recall of {urgency}": lambda one: one["urgency"][urgency]["recall"],
         f"precision of {urgency}": lambda one: one["urgency"][urgency]["precision"],

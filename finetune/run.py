@@ -137,7 +137,6 @@ def _measures(
             **evaluation.calibration(before, labels),
             "reliability": evaluation.reliability(before, labels),
         },
-        "calibration_error_by_chance": evaluation.calibration_error_by_chance(probabilities),
     }
 
 

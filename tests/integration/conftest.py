@@ -75,8 +75,9 @@ class Kafka:
     def read(self, *topics: str, count: int, seconds: float = 60.0) -> list[ConsumerRecord]:
         """The committed records of the topics, in order per partition.
 
-        Returns once at least `count` have come and nothing committed is left, so that one too many is seen
-        too; at the deadline, returns what has come.
+        Returns once at least `count` have come and no more can: nothing is left that is committed or may yet
+        be, so that one too many is seen too. The broker says that a transaction is committed before each of
+        its partitions shows it. At the deadline, returns what has come.
         """
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
@@ -85,6 +86,7 @@ class Kafka:
             enable_auto_commit=False,
             fetch_max_wait_ms=100,
         )
+        ends = KafkaConsumer(bootstrap_servers=self.bootstrap_servers, isolation_level="read_uncommitted")
         try:
             partitions = [
                 TopicPartition(topic, partition)
@@ -97,16 +99,15 @@ class Kafka:
             while time.monotonic() < deadline:
                 for batch in consumer.poll(timeout_ms=100).values():
                     records += batch
-                if len(records) >= count and _at_end(consumer, partitions):
+                if len(records) >= count and all(
+                    consumer.position(partition) >= end
+                    for partition, end in ends.end_offsets(partitions).items()
+                ):
                     break
             return records
         finally:
             consumer.close()
-
-
-def _at_end(consumer: KafkaConsumer, partitions: list[TopicPartition]) -> bool:
-    ends = consumer.end_offsets(partitions)
-    return all(consumer.position(partition) >= ends[partition] for partition in partitions)
+            ends.close()
 
 
 @pytest.fixture(scope="session")

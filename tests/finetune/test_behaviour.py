@@ -30,7 +30,7 @@ def outcomes(label_of: Callable[[str], int]) -> dict[str, Outcome]:
 
 
 def test_every_capability_has_cases() -> None:
-    """Each capability that the issue names is there, with different cases, the same at each call."""
+    """Each capability is there, with cases that differ, the same at each call."""
     tried = capabilities()
     assert [one.name for one in tried] == [
         *SWAPS,

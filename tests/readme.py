@@ -24,6 +24,7 @@ def generate(readme: str) -> str:
         "settings": settings.markdown_table(),
         "metrics": metrics.markdown_table(),
         "bench": (MEASURED / "report.md").read_text().strip(),
+        "fine-tuning": (MEASURED / "fine-tuning.md").read_text().strip(),
         "soak": (MEASURED / "soak.md").read_text().strip(),
     }
     for name, table in tables.items():

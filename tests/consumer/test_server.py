@@ -31,7 +31,8 @@ from consumer.server import serving
 
 DEADLINE_SECONDS = 60.0
 THOUSAND = 1000
-# Files and threads that a consumer opens for other reasons in the meantime.
+# Files and threads that a consumer opens for other reasons in the meantime, and threads that have closed
+# their connection, which makes room for the next, and are about to return.
 FEW = 20
 
 
@@ -108,7 +109,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def answering() -> int:
-    """How many connections have a thread."""
+    """How many threads there are for connections."""
     return sum("process_request_thread" in thread.name for thread in threading.enumerate())
 
 
@@ -293,7 +294,7 @@ def test_newest_are_answered_while_a_thousand_hold_on(port: int, base: str) -> N
             most = max(most, answering())
             if number % 100 == 99:
                 assert [status(f"{base}{path}") for path in ("/livez", "/metrics")] == [200, 200]
-    assert most <= server.MAX_CONNECTIONS
+    assert most <= server.MAX_CONNECTIONS + FEW
 
 
 def test_oldest_makes_room(port: int) -> None:

@@ -66,7 +66,7 @@ def learning(history: Sequence[Mapping[str, Any]]) -> str:
         _points(axes, history, "eval_loss", OTHER, "loss, validation", "o-")
         _points(axes, history, "eval_macro_f1", INK, "macro-F1, validation", "o--")
         axes.set(xlabel="epoch", ylim=(0, None))
-        axes.legend(loc="best", fontsize="small")
+        axes.legend(fontsize="small")
         return _svg(figure)
 
 
@@ -82,7 +82,7 @@ def reliability(before: Sequence[Mapping[str, float]], after: Sequence[Mapping[s
             axes.plot(sure, right, color=colour, label=name, linewidth=1)
             axes.scatter(sure, right, [LARGEST_DOT * count / sum(comments) for count in comments], colour)
         axes.set(xlabel="how sure", ylabel="how often right", xlim=(0, 1.02), ylim=(0, 1.02))
-        axes.legend(loc="upper left", fontsize="small")
+        axes.legend(fontsize="small")
         return _svg(figure)
 
 
@@ -97,7 +97,7 @@ def misses(curve: Sequence[Cost], marked: Sequence[Cost], urgency: str) -> str:
             axes.plot(one.recall, one.precision, "o", color=OURS)
             axes.annotate(f"{one.weight:g}", (one.recall, one.precision), (3, 4), textcoords="offset points")
         axes.set(xlabel=f"recall of {urgency}", xlim=(0, 1.02), ylim=(0, 1.02))
-        axes.legend(loc="lower left", fontsize="small")
+        axes.legend(fontsize="small")
         return _svg(figure)
 
 

@@ -164,6 +164,25 @@ def test_every_figure_has_an_alternative_text(opened: Page) -> None:
 
 
 @needs_chromium
+def test_no_line_crosses_a_legend(opened: Page) -> None:
+    """The words of a legend lie beside the lines that they name."""
+    crossed = """texts => texts.filter(text => {
+        const box = text.getBoundingClientRect();
+        const lines = text.closest("svg").querySelectorAll("#axes_1 > g[id^=line2d] > path");
+        return [...lines].some(line => {
+            const [length, to_screen] = [line.getTotalLength(), line.getScreenCTM()];
+            return Array.from({length: 1001}, (_, step) => step / 1000).some(part => {
+                const point = line.getPointAtLength(part * length).matrixTransform(to_screen);
+                return box.left < point.x && point.x < box.right && box.top < point.y && point.y < box.bottom;
+            });
+        });
+    }).map(text => text.textContent)"""
+    words = opened.locator("figure #legend_1 text")
+    assert words.count() == 7
+    assert words.evaluate_all(crossed) == []
+
+
+@needs_chromium
 def test_it_fits_a_phone(opened: Page) -> None:
     """Nothing but a table inside its own frame is wider than the screen, not even a word of 300 letters."""
     assert opened.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -170,9 +170,9 @@ def test_no_line_crosses_a_legend(opened: Page) -> None:
         const box = text.getBoundingClientRect();
         const lines = text.closest("svg").querySelectorAll("#axes_1 > g[id^=line2d] > path");
         return [...lines].some(line => {
-            const [length, to_screen] = [line.getTotalLength(), line.getScreenCTM()];
+            const [length, toScreen] = [line.getTotalLength(), line.getScreenCTM()];
             return Array.from({length: 1001}, (_, step) => step / 1000).some(part => {
-                const point = line.getPointAtLength(part * length).matrixTransform(to_screen);
+                const point = line.getPointAtLength(part * length).matrixTransform(toScreen);
                 return box.left < point.x && point.x < box.right && box.top < point.y && point.y < box.bottom;
             });
         });
